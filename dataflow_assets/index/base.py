@@ -1,0 +1,123 @@
+"""What the rest of the house knows of a search index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Mode: TypeAlias = Literal["hybrid", "semantic", "keyword"]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A chunk as the index holds it."""
+
+    chunk_id: str
+    """32 hexadecimal digits; the point's id is the UUID of the same 128 bits."""
+    text: str
+    """What BM25 sees."""
+    vector: NDArray[np.float32] | None
+    """What semantic search sees; None where the chunk has no embedding: such a point is found by its words alone."""
+    payload: Mapping[str, Any]
+    """What a search result says of the chunk. Values are JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One consistent index of a partition: same chunker, same models, same dimension."""
+
+    partition: str
+    """The partition key: the library's name, or `name.NNN` for a bucket."""
+    name: str
+    """Hash of what decides that points can be searched together; another name never shares vectors."""
+    dimension: int
+    """Length of the dense vectors."""
+    description: Mapping[str, Any] = field(default_factory=dict)
+    """What a search must know of the generation, such as the embedding model; kept beside the points."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexQuery:
+    """A question to one partition."""
+
+    text: str
+    vector: NDArray[np.float32] | None
+    """None in `keyword` mode."""
+    mode: Mode = "hybrid"
+    limit: int = 10
+    semantic_weight: float = 0.6
+    keyword_weight: float = 0.4
+    prefetch: int = 20
+    """Candidates that each side fetches before they are fused."""
+    filters: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    """Payload key -> the value it must have, or values of which it must have one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A point that answers a query."""
+
+    chunk_id: str
+    score: float
+    """The fused score in hybrid mode, cosine similarity in semantic mode, BM25 in keyword mode; higher is better."""
+    payload: Mapping[str, Any]
+
+
+class IndexWriter(Protocol):
+    """Changes to one partition that are published together, or not at all."""
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Add points, or replace those with the same id."""
+
+    def set_payload(self, payloads: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Replace the whole payload of points that are there, by chunk id; vectors stay."""
+
+    def delete(self, chunk_ids: Sequence[str]) -> None:
+        """Remove points; an id that is not there is no error."""
+
+
+class IndexReader(Protocol):
+    """One published state of one partition; it does not change while it is open."""
+
+    @property
+    def generation(self) -> Generation:
+        """The generation that is read."""
+
+    def search(self, query: IndexQuery) -> list[Hit]:
+        """Answer a query, best first, at most `query.limit` hits."""
+
+    def count(self) -> int:
+        """Number of points."""
+
+
+class SearchIndex(Protocol):
+    """The index of all partitions of a home."""
+
+    def write(self, generation: Generation) -> AbstractContextManager[IndexWriter]:
+        """Change a partition. Searches see nothing of it until the block ends, and all of it from then on.
+
+        The points of the published state are carried over if they are of the same generation; else the writer starts
+        empty. An exception inside the block publishes nothing.
+        """
+
+    def read(self, partition: str) -> AbstractContextManager[IndexReader]:
+        """Open the published state of a partition.
+
+        Raises:
+            IndexMissing: Nothing has been published for the partition.
+        """
+
+    def published(self, partition: str) -> tuple[str, int] | None:
+        """The name of the published generation and its number of points, without opening it; None if there is none."""
+
+    def drop(self, partition: str) -> None:
+        """Remove everything of a partition; one that is not there is no error."""
+
+    def partitions(self) -> list[str]:
+        """The partitions with a published state."""

@@ -1,0 +1,193 @@
+"""The settings of a library: frozen, validated models, with the numbers that the product starts from.
+
+What belongs here: one model per stage or boundary, each field with its default, its range and one sentence that the JSON
+Schema and the guide repeat. What does not: reading the catalog file (`catalog`), and anything that acts.
+
+A stage's fingerprint is a hash of its settings model (`fingerprint_of`), so a field belongs to the model of exactly the
+stage whose result it decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+LIBRARY_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+"""What a library may be called; partition keys and folder names are made of it."""
+
+DocType: TypeAlias = Literal["reference", "tutorial", "guide", "example", "changelog", "message", "other"]
+Severity: TypeAlias = Literal["critical", "error", "warning"]
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class FilesSource(Settings):
+    """A folder of files."""
+
+    type: Literal["files"] = Field("files", description="The kind of source.")
+    path: Annotated[str, Field(min_length=1, description="The folder, relative to the catalog file or absolute.")]
+    include: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        ("**/*",), description="Patterns of the files to take, relative to the folder; `**` crosses folders."
+    )
+    exclude: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="Patterns of the files to leave out."
+    )
+    max_bytes: Annotated[int, Field(ge=1)] = Field(
+        50_000_000, description="A larger file is rejected without being read, in bytes."
+    )
+
+
+SourceSettings: TypeAlias = FilesSource
+
+
+class ReadingSettings(Settings):
+    """What is known about all documents of a library before they are read."""
+
+    doc_type: DocType | None = Field(
+        None, description="The type of every document; found document by document if left out."
+    )
+    tags: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), description="Tags that every document gets.")
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = Field(
+        None, description="ISO 639 code of every document's language; detected if left out."
+    )
+    encoding: str | None = Field(None, description="The encoding of every document; detected if left out.")
+
+
+class ValidationSettings(Settings):
+    """The limits that documents are held against."""
+
+    min_characters: Annotated[int, Field(ge=0)] = Field(100, description="Shorter documents get a warning.")
+    max_characters: Annotated[int, Field(ge=1)] = Field(1_000_000, description="Longer documents get a finding.")
+    too_long: Literal["warning", "error"] = Field(
+        "warning", description="How a longer document is judged; `error` rejects it."
+    )
+    min_content_quality: Annotated[float, Field(ge=0, le=1)] = Field(0.3, description="Below it, a warning.")
+
+
+class ChunkingSettings(Settings):
+    """How documents are cut."""
+
+    strategy: Literal["structure", "tokens", "sentences", "paragraphs"] = Field(
+        "structure", description="What the boundaries follow."
+    )
+    max_tokens: Annotated[int, Field(ge=16, le=8192)] = Field(
+        1000, description="Upper bound of a chunk, in cl100k tokens."
+    )
+    overlap_tokens: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Tokens that neighbours share; a fifth of max_tokens for `tokens`, else 0, if left out."
+    )
+
+    @model_validator(mode="after")
+    def _overlap_leaves_room(self) -> ChunkingSettings:
+        if self.overlap_tokens is not None and self.overlap_tokens > self.max_tokens // 2:
+            raise ValueError(f"overlap_tokens must be at most half of max_tokens ({self.max_tokens // 2})")
+        return self
+
+    @property
+    def overlap(self) -> int:
+        """The overlap in force, in tokens."""
+        if self.overlap_tokens is not None:
+            return self.overlap_tokens
+        return self.max_tokens // 5 if self.strategy == "tokens" else 0
+
+
+class CorrectionSettings(Settings):
+    """Who corrects the text, and how far it may go."""
+
+    model: Literal["none", "local"] = Field(
+        "none", description="`none`, or `local` for the built-in spelling corrector."
+    )
+    max_change: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.2, description="A correction that changes a larger share of a chunk's characters is refused."
+    )
+
+
+class EmbeddingSettings(Settings):
+    """Which vectors are made."""
+
+    model: Literal["local"] = Field("local", description="`local` for the built-in static embeddings.")
+    dimension: Literal[64, 128, 256] = Field(256, description="Length of the vectors.")
+
+
+class IndexSettings(Settings):
+    """How the search index is built."""
+
+    hnsw_threshold: Annotated[int, Field(ge=0)] = Field(
+        50_000, description="From this many points on a graph (HNSW) is built; below it every vector is compared."
+    )
+
+
+class SearchSettings(Settings):
+    """How a library is searched."""
+
+    semantic_weight: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.6, description="Weight of vector similarity in hybrid search."
+    )
+    keyword_weight: Annotated[float, Field(ge=0, le=1)] = Field(0.4, description="Weight of BM25 in hybrid search.")
+    top_k: Annotated[int, Field(ge=1, le=1000)] = Field(
+        10, description="Results of a search, if the caller names no number."
+    )
+    prefetch_factor: Annotated[int, Field(ge=1, le=100)] = Field(
+        2, description="Candidates that each side fetches, as a multiple of the results asked for."
+    )
+
+
+class DeleteSettings(Settings):
+    """When a delete needs a person's agreement: when both limits are passed, or nothing would be left."""
+
+    max_documents: Annotated[int, Field(ge=0)] = Field(
+        10, description="Up to this many documents leave without a question."
+    )
+    max_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1, description="Up to this share of the library leaves without a question."
+    )
+
+
+class LimitSettings(Settings):
+    """What a library may cost."""
+
+    budget_usd: Annotated[float, Field(ge=0, strict=False)] | None = Field(
+        None, description="For the library's whole life."
+    )
+    monthly_budget_usd: Annotated[float, Field(ge=0, strict=False)] | None = Field(
+        None, description="For a calendar month."
+    )
+
+
+class LibrarySettings(Settings):
+    """One library of the catalog, with the defaults applied."""
+
+    source: SourceSettings
+    reading: ReadingSettings = ReadingSettings()
+    validation: ValidationSettings = ValidationSettings()
+    chunking: ChunkingSettings = ChunkingSettings()
+    corrections: CorrectionSettings = CorrectionSettings()
+    embeddings: EmbeddingSettings = EmbeddingSettings()
+    index: IndexSettings = IndexSettings()
+    search: SearchSettings = SearchSettings()
+    deletes: DeleteSettings = DeleteSettings()
+    limits: LimitSettings = LimitSettings()
+    buckets: Annotated[int, Field(ge=1, le=1000)] = Field(
+        1, description="Partitions that a very large library is split into."
+    )
+
+
+def fingerprint_of(*parts: Any) -> str:
+    """Hash what decides a stage's result apart from its input: settings, code version, model, prompt.
+
+    Args:
+        parts: Settings models, or values that JSON can say.
+
+    Returns:
+        16 hexadecimal digits, the same on every machine.
+    """
+    plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
+    said = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
