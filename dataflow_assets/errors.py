@@ -9,7 +9,8 @@
     │   └── ItemRefused               one item will never be fetched as it is: its document is rejected
     ├── ReadError                     bytes that no reader can turn into text: the document is rejected
     ├── WarehouseError                the tables
-    │   └── WarehouseBusy             another process holds the warehouse for too long
+    │   ├── WarehouseBusy             another process holds the warehouse for too long
+    │   └── DocumentMissing           the document store lost the bytes of a document: they are fetched again
     ├── IndexError_                   the search index
     │   └── IndexMissing              no index has been published for that library yet
     └── ModelError                    a language or embedding model
@@ -67,6 +68,10 @@ class WarehouseError(DataflowError):
 
 class WarehouseBusy(WarehouseError):
     """Another process held the warehouse for longer than the time-out; the message names it."""
+
+
+class DocumentMissing(WarehouseError):
+    """The document store has no sound copy of some bytes; the next run fetches them again."""
 
 
 class IndexError_(DataflowError):

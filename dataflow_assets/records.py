@@ -14,7 +14,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from dataflow_assets.settings import DocType, Severity
 
@@ -36,8 +36,9 @@ class Column:
     """DuckDB's type."""
     meaning: str
     """One sentence for the person who reads the table."""
-    content: bool = True
-    """Whether a new value is a change of the row (moves `updated_at`)."""
+    role: Literal["content", "trace", "stamp"] = "content"
+    """`content`: a new value is a change of the row and moves `updated_at`. `trace`: a new value is stored, and is no
+    change. `stamp`: stored only together with a change."""
 
 
 ISSUES = (
@@ -84,12 +85,12 @@ class RawDocument:
         Column(
             "VARCHAR",
             "What the listing says of the item's version; NULL asks the next run to fetch again.",
-            content=False,
+            role="trace",
         ),
     ]
     fetch_error: Annotated[str | None, Column("VARCHAR", "Why the bytes could not be had.")]
-    fetched_at: Annotated[dt.datetime | None, Column("TIMESTAMP", "When these bytes were fetched.", content=False)]
-    input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", content=False)]
+    fetched_at: Annotated[dt.datetime | None, Column("TIMESTAMP", "When these bytes were fetched.", "stamp")]
+    input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", role="trace")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ class ValidatedDocument:
     duplicate_of: Annotated[str | None, Column("VARCHAR", "The document that stays in its place.")]
     issues: Annotated[tuple[Finding, ...], Column(ISSUES, "Every finding.")]
     metadata: Annotated[str, Column("JSON", "What else the reader found out.")]
-    input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", content=False)]
+    input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", role="trace")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ class Chunk:
         ),
     ]
     issues: Annotated[tuple[Finding, ...], Column(ISSUES, "Every finding.")]
-    input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", content=False)]
+    input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", role="trace")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,7 @@ class Correction:
     status: Annotated[str, Column("VARCHAR", "corrected, unchanged, refused, failed or skipped.")]
     reason: Annotated[str | None, Column("VARCHAR", "Why it was refused, failed or skipped.")]
     model: Annotated[str, Column("VARCHAR", "Who corrected.")]
-    input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", content=False)]
+    input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", role="trace")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,7 @@ class Embedding:
     vector: Annotated[Vector | None, Column("FLOAT[]", "The vector; NULL unless embedded.")]
     status: Annotated[str, Column("VARCHAR", "embedded, refused or failed.")]
     reason: Annotated[str | None, Column("VARCHAR", "Why there is no vector.")]
-    input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", content=False)]
+    input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", role="trace")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +229,7 @@ class IndexedChunk:
     generation: Annotated[str, Column("VARCHAR", "The generation that holds the point.")]
     vector_hash: Annotated[str, Column("VARCHAR", "Hash of what the point's vectors were made from.")]
     payload_hash: Annotated[str, Column("VARCHAR", "Hash of the point's payload.")]
-    input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", content=False)]
+    input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", role="trace")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +254,7 @@ class ModelCall:
     status: Annotated[str, Column("VARCHAR", "How it ended.")]
     error: Annotated[str | None, Column("VARCHAR", "What went wrong.")]
     called_at: Annotated[dt.datetime, Column("TIMESTAMP", "When it was made.")]
-    input_hash: Annotated[str, Column("VARCHAR", "Hash of what was asked.", content=False)]
+    input_hash: Annotated[str, Column("VARCHAR", "Hash of what was asked.", role="trace")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +280,7 @@ class QualityReport:
     cost_usd: Annotated[float, Column("DOUBLE", "What the library cost so far.")]
     report_path: Annotated[str, Column("VARCHAR", "The report, relative to the home.")]
     metrics: Annotated[str, Column("JSON", "Every other figure.")]
-    input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", content=False)]
+    input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", role="trace")]
 
 
 RECORDS: tuple[type, ...] = (

@@ -1,7 +1,7 @@
 """The settings of a library: frozen, validated models, with the numbers that the product starts from.
 
-What belongs here: one model per stage or boundary, each field with its default, its range and one sentence that the JSON
-Schema and the guide repeat. What does not: reading the catalog file (`catalog`), and anything that acts.
+What belongs here: one model per stage or boundary, each field with its default, its range and one sentence that the
+JSON Schema and the guide repeat. What does not: reading the catalog file (`catalog`), and anything that acts.
 
 A stage's fingerprint is a hash of its settings model (`fingerprint_of`), so a field belongs to the model of exactly the
 stage whose result it decides.
@@ -9,11 +9,13 @@ stage whose result it decides.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 LIBRARY_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 """What a library may be called; partition keys and folder names are made of it."""
@@ -25,7 +27,25 @@ Severity: TypeAlias = Literal["critical", "error", "warning"]
 class Settings(BaseModel):
     """Base of all settings: unknown keys are refused, values never change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _conflict(allowed: str, *fields: str) -> PydanticCustomError:
+    """Say that settings which are right one by one do not go together.
+
+    Args:
+        allowed: What the first field may be, given the others; stands after "allowed is".
+        fields: The fields concerned, the one to change first.
+    """
+    return PydanticCustomError("conflict", "{fields}: allowed is {allowed}", {"allowed": allowed, "fields": fields})
+
+
+def _unusable(allowed: str) -> PydanticCustomError:
+    return PydanticCustomError("unusable", "allowed is {allowed}", {"allowed": allowed})
+
+
+_NO_ENCODINGS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
+"""Codecs from bytes to text that are no encoding of documents."""
 
 
 class FilesSource(Settings):
@@ -34,7 +54,9 @@ class FilesSource(Settings):
     type: Literal["files"] = Field("files", description="The kind of source.")
     path: Annotated[str, Field(min_length=1, description="The folder, relative to the catalog file or absolute.")]
     include: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        ("**/*",), description="Patterns of the files to take, relative to the folder; `**` crosses folders."
+        ("**/*",),
+        min_length=1,
+        description="Patterns of the files to take, relative to the folder; `**` crosses folders.",
     )
     exclude: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         (), description="Patterns of the files to leave out."
@@ -42,6 +64,13 @@ class FilesSource(Settings):
     max_bytes: Annotated[int, Field(ge=1)] = Field(
         50_000_000, description="A larger file is rejected without being read, in bytes."
     )
+
+    @field_validator("path")
+    @classmethod
+    def _path_is_written_out(cls, path: str) -> str:
+        if path.startswith("~"):
+            raise _unusable("a folder written out: ~ is not expanded (a folder of that name is ./~...)")
+        return path
 
 
 SourceSettings: TypeAlias = FilesSource
@@ -59,6 +88,18 @@ class ReadingSettings(Settings):
     )
     encoding: str | None = Field(None, description="The encoding of every document; detected if left out.")
 
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, encoding: str | None) -> str | None:
+        if encoding is not None:
+            try:
+                codec = codecs.lookup(encoding)
+            except (LookupError, ValueError):
+                codec = None
+            if codec is None or codec.name in _NO_ENCODINGS or not getattr(codec, "_is_text_encoding", True):
+                raise _unusable("the name of a text encoding, such as utf-8, latin-1, cp1252 or euc-kr")
+        return encoding
+
 
 class ValidationSettings(Settings):
     """The limits that documents are held against."""
@@ -69,6 +110,12 @@ class ValidationSettings(Settings):
         "warning", description="How a longer document is judged; `error` rejects it."
     )
     min_content_quality: Annotated[float, Field(ge=0, le=1)] = Field(0.3, description="Below it, a warning.")
+
+    @model_validator(mode="after")
+    def _limits_leave_room(self) -> ValidationSettings:
+        if self.min_characters > self.max_characters:
+            raise _conflict(f"at most max_characters ({self.max_characters})", "min_characters", "max_characters")
+        return self
 
 
 class ChunkingSettings(Settings):
@@ -87,7 +134,11 @@ class ChunkingSettings(Settings):
     @model_validator(mode="after")
     def _overlap_leaves_room(self) -> ChunkingSettings:
         if self.overlap_tokens is not None and self.overlap_tokens > self.max_tokens // 2:
-            raise ValueError(f"overlap_tokens must be at most half of max_tokens ({self.max_tokens // 2})")
+            raise _conflict(
+                f"at most half of max_tokens ({self.max_tokens}), which is {self.max_tokens // 2}",
+                "overlap_tokens",
+                "max_tokens",
+            )
         return self
 
     @property
@@ -138,6 +189,12 @@ class SearchSettings(Settings):
         2, description="Candidates that each side fetches, as a multiple of the results asked for."
     )
 
+    @model_validator(mode="after")
+    def _one_side_counts(self) -> SearchSettings:
+        if self.semantic_weight == 0 and self.keyword_weight == 0:
+            raise _conflict("a number above 0 for one of the two weights", "semantic_weight", "keyword_weight")
+        return self
+
 
 class DeleteSettings(Settings):
     """When a delete needs a person's agreement: when both limits are passed, or nothing would be left."""
@@ -153,12 +210,8 @@ class DeleteSettings(Settings):
 class LimitSettings(Settings):
     """What a library may cost."""
 
-    budget_usd: Annotated[float, Field(ge=0, strict=False)] | None = Field(
-        None, description="For the library's whole life."
-    )
-    monthly_budget_usd: Annotated[float, Field(ge=0, strict=False)] | None = Field(
-        None, description="For a calendar month."
-    )
+    budget_usd: Annotated[float, Field(ge=0)] | None = Field(None, description="For the library's whole life.")
+    monthly_budget_usd: Annotated[float, Field(ge=0)] | None = Field(None, description="For a calendar month.")
 
 
 class LibrarySettings(Settings):

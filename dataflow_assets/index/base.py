@@ -55,7 +55,7 @@ class IndexQuery:
     keyword_weight: float = 0.4
     prefetch: int = 20
     """Candidates that each side fetches before they are fused."""
-    filters: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    filters: Mapping[str, str | int | Sequence[str] | Sequence[int]] = field(default_factory=dict)
     """Payload key -> the value it must have, or values of which it must have one."""
 
 
@@ -67,6 +67,17 @@ class Hit:
     score: float
     """The fused score in hybrid mode, cosine similarity in semantic mode, BM25 in keyword mode; higher is better."""
     payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A point that one side of a search fetched, with what both sides say of it."""
+
+    chunk_id: str
+    semantic: float | None
+    """Cosine similarity; None where the point has no vector, or nothing was asked of the vectors."""
+    keyword: float
+    """BM25; 0 where no word matches, or nothing was asked of the words."""
 
 
 class IndexWriter(Protocol):
@@ -92,18 +103,38 @@ class IndexReader(Protocol):
     def search(self, query: IndexQuery) -> list[Hit]:
         """Answer a query, best first, at most `query.limit` hits."""
 
+    def candidates(self, query: IndexQuery) -> list[Candidate]:
+        """Fetch what may answer a query, unfused, so that candidates of several partitions can be ranked together."""
+
+    def payloads(self, chunk_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """The payloads of points, by chunk id; an id that is not there is left out."""
+
     def count(self) -> int:
         """Number of points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What is known of a published state without opening it."""
+
+    generation: Generation
+    points: int
+    name: str
+    """Changes with every publication of the partition."""
 
 
 class SearchIndex(Protocol):
     """The index of all partitions of a home."""
 
-    def write(self, generation: Generation) -> AbstractContextManager[IndexWriter]:
+    def write(self, generation: Generation, *, fresh: bool = False) -> AbstractContextManager[IndexWriter]:
         """Change a partition. Searches see nothing of it until the block ends, and all of it from then on.
 
-        The points of the published state are carried over if they are of the same generation; else the writer starts
-        empty. An exception inside the block publishes nothing.
+        The caller sees to it that a partition has one writer at a time. An exception inside the block publishes nothing.
+
+        Args:
+            generation: What is written. The points of the published state are carried over if they are of the same
+                generation; else the writer starts empty.
+            fresh: Start empty in any case.
         """
 
     def read(self, partition: str) -> AbstractContextManager[IndexReader]:
@@ -113,11 +144,11 @@ class SearchIndex(Protocol):
             IndexMissing: Nothing has been published for the partition.
         """
 
-    def published(self, partition: str) -> tuple[str, int] | None:
-        """The name of the published generation and its number of points, without opening it; None if there is none."""
+    def published(self, partition: str) -> Publication | None:
+        """What is published for the partition, without opening it; None if there is nothing."""
 
     def drop(self, partition: str) -> None:
         """Remove everything of a partition; one that is not there is no error."""
 
     def partitions(self) -> list[str]:
-        """The partitions with a published state."""
+        """The partitions with a published state, in alphabetical order."""

@@ -1,0 +1,49 @@
+"""`quality_report`: what the run made, for a person to judge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from dataflow_assets.assets.declaration import Rule, checks_of, declared, materialize
+from dataflow_assets.flow.report import report
+from dataflow_assets.records import QualityReport
+from dataflow_assets.resources import Workspace
+from dataflow_assets.warehouse.changes import Changes
+from dataflow_assets.warehouse.io_manager import Rows
+
+
+@dg.asset(**declared(QualityReport, ["html"]))
+def quality_report(
+    workspace: Workspace, validated_documents: Rows, corrections: Rows, embeddings: Rows, search_index: Rows
+) -> dg.MaterializeResult[Changes]:
+    """The library's quality in one HTML file and one row: the funnel, what was rejected and why, distributions, cost.
+
+    Made only when something changed since the last one.
+    """
+    return materialize(workspace, "quality_reports", report, _metadata)
+
+
+def _metadata(changes: Changes) -> dict[str, Any]:
+    told: dict[str, Any] = dict(changes.details.get("headline", {}))
+    if "summary" in changes.details:
+        told["summary"] = dg.MetadataValue.md(changes.details["summary"])
+        told["report"] = dg.MetadataValue.path(changes.details["report"])
+    return told
+
+
+quality_report_checks = checks_of(
+    "quality_report",
+    [
+        Rule(
+            "good_enough",
+            "The library's overall score is at least 0.5.",
+            lambda run: (
+                "SELECT run_id FROM (SELECT run_id, overall_score, documents FROM quality_reports "
+                f"WHERE library = '{run.library}' ORDER BY generated_at DESC LIMIT 1) "
+                "WHERE documents > 0 AND overall_score < 0.5"
+            ),
+        ),
+    ],
+)

@@ -1,0 +1,138 @@
+"""When libraries are worked on: the job over all assets, the sensors and the schedule.
+
+Sensors list and compare; they never fetch, hash bytes or open the warehouse for writing. What is to do is decided by the
+rows, in the run.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from dataflow_assets.catalog import Catalog
+from dataflow_assets.errors import DataflowError
+from dataflow_assets.flow.fingerprint import source_fingerprint
+from dataflow_assets.flow.state import read_state
+from dataflow_assets.partitions import library_partitions
+from dataflow_assets.resources import Workspace
+from dataflow_assets.runs import end_dead_runs
+
+TICK_SECONDS = 40.0
+"""A tick that takes longer hands the rest to the next one; Dagster ends ticks at 60 seconds."""
+RETRY_SECONDS = 300.0
+MAX_RETRIES = 3
+"""A state of a library that failed is tried again so often, so far apart; then it waits for a change, or the night."""
+
+refresh_library = dg.define_asset_job(
+    "refresh_library",
+    selection=dg.AssetSelection.groups("library"),
+    partitions_def=library_partitions,
+    executor_def=dg.in_process_executor,
+    description="Bring one library up to date: all seven assets, in one process.",
+)
+
+
+@dg.sensor(
+    job=refresh_library,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Finds new and changed libraries: registers the partition and requests its run.",
+)
+def library_changes(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SensorResult | dg.SkipReason:
+    """List every library's source and request a run where the listing or the settings differ from what was done."""
+    try:
+        catalog = workspace.load_catalog()
+    except DataflowError as error:
+        return dg.SkipReason(str(error))
+    cursor: dict[str, Any] = json.loads(context.cursor) if context.cursor else {}
+    requests, deadline, skipped = [], time.monotonic() + TICK_SECONDS, []
+    names = list(catalog.libraries)
+    start = names.index(cursor["next"]) if cursor.get("next") in names else 0
+    cursor["next"] = None
+    for name in names[start:] + names[:start]:
+        if time.monotonic() > deadline:
+            cursor["next"] = name
+            break
+        try:
+            fingerprint = source_fingerprint(catalog, name)
+        except DataflowError as error:
+            skipped.append(f"{name}: {error}")
+            continue
+        for partition in catalog.partition_keys(name):
+            request = _consider(context, workspace, cursor, partition, fingerprint)
+            if request is not None:
+                requests.append(request)
+    known = set(context.instance.get_dynamic_partitions("library"))
+    new = sorted({str(request.partition_key) for request in requests} - known)
+    for line in skipped:
+        context.log.warning(line)
+    return dg.SensorResult(
+        run_requests=requests,
+        dynamic_partitions_requests=[library_partitions.build_add_request(new)] if new else [],
+        cursor=json.dumps(cursor),
+        skip_reason=("; ".join(skipped) or "Nothing changed.") if not requests else None,
+    )
+
+
+def _consider(
+    context: dg.SensorEvaluationContext, workspace: Workspace, cursor: dict[str, Any], partition: str, fingerprint: str
+) -> dg.RunRequest | None:
+    state = read_state(workspace.home_folder, partition)
+    if state is not None and state.fingerprint == fingerprint and state.status == "ok":
+        return None
+    asked: dict[str, Any] = cursor.setdefault("asked", {}).get(partition, {"n": 0})
+    if asked.get("fingerprint") == fingerprint:
+        key = f"{partition}@{fingerprint}.{asked['n']}"
+        runs = context.instance.get_runs(filters=dg.RunsFilter(tags={"dagster/run_key": key}), limit=1)
+        if runs and not runs[0].is_finished:
+            return None
+        if asked["tries"] > MAX_RETRIES or time.time() < asked["at"] + RETRY_SECONDS:
+            return None
+        tries = asked["tries"] + 1
+    else:
+        tries = 1
+    number = asked["n"] + 1
+    cursor["asked"][partition] = {"fingerprint": fingerprint, "n": number, "tries": tries, "at": time.time()}
+    return dg.RunRequest(run_key=f"{partition}@{fingerprint}.{number}", partition_key=partition)
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Ends runs whose process was killed, so that they hold no slot.",
+)
+def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Fail the runs of this host whose process is no more."""
+    ended = end_dead_runs(context.instance)
+    return dg.SkipReason(f"Ended {', '.join(ended)}." if ended else "No run died.")
+
+
+@dg.schedule(
+    job=refresh_library,
+    cron_schedule="0 3 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Refreshes every library of the catalog at night, whatever the sensor saw.",
+)
+def nightly_refresh(context: dg.ScheduleEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Request a run of each partition of the catalog."""
+    try:
+        catalog = workspace.load_catalog()
+    except DataflowError as error:
+        yield dg.SkipReason(str(error))
+        return
+    register(context.instance, catalog)
+    night = context.scheduled_execution_time.date().isoformat()
+    for partition in catalog.all_partition_keys():
+        yield dg.RunRequest(run_key=f"{partition}@{night}", partition_key=partition)
+
+
+def register(instance: dg.DagsterInstance, catalog: Catalog) -> None:
+    """Add the catalog's partitions to the instance; keys are never taken away."""
+    keys = catalog.all_partition_keys()
+    missing = [key for key in keys if key not in set(instance.get_dynamic_partitions("library"))]
+    if missing:
+        instance.add_dynamic_partitions("library", missing)

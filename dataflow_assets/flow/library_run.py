@@ -1,0 +1,164 @@
+"""What one run over a library, or over one bucket of it, has at hand."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataflow_assets.catalog import Catalog, split_partition
+from dataflow_assets.settings import LibrarySettings
+from dataflow_assets.warehouse.changes import Counts, Scope
+from dataflow_assets.warehouse.store import Warehouse, now
+
+if TYPE_CHECKING:
+    from dataflow_assets.index.base import SearchIndex
+    from dataflow_assets.models.base import Corrector, Embedder
+    from dataflow_assets.sources.base import Source
+    from dataflow_assets.warehouse.documents import DocumentStore
+
+Progress = Callable[[str, int, int], None]
+"""Is told: the table, the rows done, the rows to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """What one stage of a run did and took."""
+
+    name: str
+    counts: Counts
+    seconds: float
+    peak_memory_bytes: int
+
+
+@dataclass
+class LibraryRun:
+    """Everything that the stages of one run share.
+
+    Attributes:
+        home: The folder that holds all state.
+        partition: The partition key: the library, or one bucket of it.
+        settings: The library's settings.
+        base: The folder that relative source paths start from.
+        warehouse: The tables.
+        index: The search index.
+        spool: The run's folder for rows on their way.
+        run_id: Dagster's run; empty outside one.
+        accept_deletes: Whether a person agreed to a large delete.
+        journal: What the stages of this run did so far, in order.
+        details: Table -> what its stage has to say to a person.
+        started_at: When the run started; rows changed since are its own.
+    """
+
+    home: Path
+    partition: str
+    settings: LibrarySettings
+    base: Path
+    warehouse: Warehouse
+    index: SearchIndex
+    spool: Path
+    run_id: str = ""
+    accept_deletes: bool = False
+    progress: Progress = lambda table, done, total: None
+    journal: list[StageRecord] = field(default_factory=list)
+    details: dict[str, dict[str, Any]] = field(default_factory=dict)
+    started_at: dt.datetime = field(default_factory=now)
+
+    @classmethod
+    def of(
+        cls, catalog: Catalog, partition: str, *, home: Path, warehouse: Warehouse, index: SearchIndex, spool: Path
+    ) -> LibraryRun:
+        """Set up a run over a partition of a catalog.
+
+        Raises:
+            ConfigurationError: The catalog has no such library.
+        """
+        library, _ = split_partition(partition)
+        return cls(
+            home=home,
+            partition=partition,
+            settings=catalog.library(library),
+            base=catalog.folder,
+            warehouse=warehouse,
+            index=index,
+            spool=spool,
+        )
+
+    @property
+    def library(self) -> str:
+        """The library's name."""
+        return split_partition(self.partition)[0]
+
+    @property
+    def scope(self) -> Scope:
+        """The rows that the run works on."""
+        library, bucket = split_partition(self.partition)
+        return Scope(library, bucket, self.settings.buckets)
+
+    @cached_property
+    def source(self) -> Source:
+        """Where the library's documents come from."""
+        from dataflow_assets.sources.base import open_source
+
+        return open_source(self.settings.source, base=self.base)
+
+    @cached_property
+    def documents(self) -> DocumentStore:
+        """The fetched bytes of all libraries."""
+        from dataflow_assets.warehouse.documents import DocumentStore
+
+        return DocumentStore(self.home / "documents")
+
+    @cached_property
+    def corrector(self) -> Corrector | None:
+        """Who corrects; None where corrections are off."""
+        if self.settings.corrections.model == "none":
+            return None
+        from dataflow_assets.models.typos import TyposCorrector
+
+        return TyposCorrector()
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """Who embeds."""
+        from dataflow_assets.models.wordllama import WordLlamaEmbedder
+
+        return WordLlamaEmbedder(self.settings.embeddings.dimension)
+
+    def begin(self, name: str) -> Callable[[Counts], StageRecord]:
+        """Start to time a stage and to watch its memory; what is given back ends that and enters it in the journal."""
+        reset_peak_memory()
+        started = time.monotonic()
+
+        def finish(counts: Counts) -> StageRecord:
+            record = StageRecord(name, counts, time.monotonic() - started, peak_memory_bytes())
+            self.journal.append(record)
+            return record
+
+        return finish
+
+
+def reset_peak_memory() -> None:
+    """Start a new measurement of this process's peak memory, where the kernel can (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_bytes() -> int:
+    """Give this process's peak resident memory since `reset_peak_memory`, else since its start, in bytes."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

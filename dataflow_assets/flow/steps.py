@@ -1,0 +1,312 @@
+"""The stages that derive one table from another, in the order of the flow, and the one loop that drives them.
+
+A step says what its rows depend on, hashes what else decides them into the stage's fingerprint, and turns exported stale
+rows into rows made. Everything else (finding the stale rows, batching, spooling, deleting what is gone) is the same for
+all of them and stands once, in `run_step`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dataflow_assets.errors import DocumentMissing, ReadError
+from dataflow_assets.flow.library_run import LibraryRun
+from dataflow_assets.records import Chunk, Correction, Embedding, ValidatedDocument
+from dataflow_assets.settings import fingerprint_of
+from dataflow_assets.warehouse import duplicates
+from dataflow_assets.warehouse.changes import Changes, Derivation, Pending, detect, gone_sql, literal
+from dataflow_assets.warehouse.spool import RowWriter, read_batches
+
+if TYPE_CHECKING:
+    import duckdb
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Notes:
+    """What a step learns beside the rows that it makes."""
+
+    failed: int = 0
+    lost: list[str] = field(default_factory=list)
+    """Documents whose bytes are missing from the document store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One derived table."""
+
+    derivation: Derivation
+    fingerprint: Callable[[LibraryRun], str]
+    """Hash of all that decides the result apart from the rows above."""
+    work: Callable[[LibraryRun, Sequence[dict[str, Any]], Notes], Iterator[Any]]
+    """Exported stale rows -> records made."""
+    weight: Callable[[Any], int]
+    """Rough size of a record made, in characters; bounds what is held in memory."""
+    settles_duplicates: bool = False
+
+
+def run_step(run: LibraryRun, step: Step) -> Changes:
+    """Do a step's outstanding work and leave what it made in the spool; the tables are not touched."""
+    derivation, scope = step.derivation, run.scope
+    exported = run.spool / f"{derivation.table}.stale.parquet"
+    with run.warehouse.reading() as connection:
+        pending = detect(connection, derivation, scope, step.fingerprint(run), exported)
+    changes = Changes(record=derivation.record, scope=scope, parent=derivation.parent, rows=pending.rows)
+    if pending.gone:
+        changes.gone = gone_sql(derivation, scope)
+    if pending.stale:
+        notes = Notes()
+        with RowWriter(run.spool / f"{derivation.table}.made.parquet", derivation.record) as writer:
+            done = 0
+            run.progress(derivation.table, 0, pending.stale)
+            for batch in read_batches(exported):
+                for record in step.work(run, batch, notes):
+                    writer.add(record, step.weight(record))
+                done += len(batch)
+                run.progress(derivation.table, done, pending.stale)
+        changes.made, changes.asked, changes.failed = writer.file, exported, notes.failed + len(notes.lost)
+        if notes.lost:
+            changes.details["lost"] = notes.lost
+    if step.settles_duplicates and not changes.empty:
+        _settle_duplicates(changes, run.library)
+    return changes
+
+
+def count_pending(connection: duckdb.DuckDBPyConnection, run: LibraryRun, step: Step) -> Pending:
+    """Count a step's outstanding work and do none of it."""
+    return detect(connection, step.derivation, run.scope, step.fingerprint(run), None)
+
+
+def _settle_duplicates(changes: Changes, library: str) -> None:
+    lost: list[str] = changes.details.get("lost", [])
+
+    def source(connection: duckdb.DuckDBPyConnection, incoming: str) -> str:
+        return duplicates.resolve_incoming(connection, library, incoming, changes.gone or "SELECT NULL WHERE FALSE")
+
+    def settle(connection: duckdb.DuckDBPyConnection) -> int:
+        if lost:  # the next run fetches them again
+            listed = ", ".join(literal(document_id) for document_id in lost)
+            connection.execute(f"UPDATE raw_documents SET fingerprint = NULL WHERE document_id IN ({listed})")
+        return duplicates.settle(connection, library)
+
+    changes.source, changes.settle = source, settle
+
+
+# validated_documents ------------------------------------------------------------------------------------------------
+
+
+def _validation_fingerprint(run: LibraryRun) -> str:
+    from dataflow_assets.stages import read, validate
+
+    return fingerprint_of(read.CODE_VERSION, validate.CODE_VERSION, run.settings.reading, run.settings.validation)
+
+
+def _validate(run: LibraryRun, rows: Sequence[dict[str, Any]], notes: Notes) -> Iterator[ValidatedDocument]:
+    from dataflow_assets.stages.read import read_document
+    from dataflow_assets.stages.validate import validate_document
+
+    for row in rows:
+        read, failure = None, row["fetch_error"]
+        if row["content_hash"] is not None:
+            try:
+                content = run.documents.get(row["content_hash"])
+            except DocumentMissing as error:
+                logger.warning("%s: %s It is fetched again by the next run.", row["source_uri"], error)
+                notes.lost.append(row["document_id"])
+                continue
+            try:
+                read = read_document(
+                    content,
+                    source_uri=row["source_uri"],
+                    media_type=row["media_type"],
+                    settings=run.settings.reading,
+                )
+            except ReadError as error:
+                failure = str(error)
+        yield validate_document(
+            library=run.library,
+            document_id=row["document_id"],
+            source_uri=row["source_uri"],
+            read=read,
+            failure=failure,
+            settings=run.settings.validation,
+            input_hash=row["input_hash"],
+        )
+
+
+VALIDATED_DOCUMENTS = Step(
+    derivation=Derivation(
+        record=ValidatedDocument,
+        parent="document_id",
+        upstream=lambda scope: (
+            "SELECT document_id, content_hash, media_type, source_uri, fetch_error "
+            f"FROM raw_documents WHERE {scope.where()}"
+        ),
+        depends_on=("content_hash", "media_type", "source_uri", "fetch_error"),
+        export="SELECT * FROM stale",
+    ),
+    fingerprint=_validation_fingerprint,
+    work=_validate,
+    weight=lambda document: len(document.text or ""),
+    settles_duplicates=True,
+)
+
+
+# chunks -------------------------------------------------------------------------------------------------------------
+
+
+def _chunk_fingerprint(run: LibraryRun) -> str:
+    from dataflow_assets.stages import chunk
+
+    settings = run.settings.chunking
+    return fingerprint_of(chunk.CODE_VERSION, settings.strategy, settings.max_tokens, settings.overlap)
+
+
+def _chunk(run: LibraryRun, rows: Sequence[dict[str, Any]], notes: Notes) -> Iterator[Chunk]:
+    from dataflow_assets.stages.chunk import chunk_document
+
+    for row in rows:
+        yield from chunk_document(
+            library=run.library,
+            document_id=row["document_id"],
+            text=row["text"],
+            markup=row["markup"],
+            settings=run.settings.chunking,
+            input_hash=row["input_hash"],
+        )
+
+
+CHUNKS = Step(
+    derivation=Derivation(
+        record=Chunk,
+        parent="document_id",
+        upstream=lambda scope: (
+            f"SELECT document_id, text_hash, markup FROM validated_documents WHERE {scope.where()} AND status = 'valid'"
+        ),
+        depends_on=("text_hash", "markup"),
+        export=(
+            "SELECT s.document_id, s.markup, s.input_hash, v.text FROM stale s JOIN validated_documents v USING (document_id)"
+        ),
+    ),
+    fingerprint=_chunk_fingerprint,
+    work=_chunk,
+    weight=lambda chunk: len(chunk.text),
+)
+
+
+# corrections --------------------------------------------------------------------------------------------------------
+
+
+def _correction_fingerprint(run: LibraryRun) -> str:
+    from dataflow_assets.stages import correct
+
+    name = run.corrector.name if run.corrector else None
+    return fingerprint_of(correct.CODE_VERSION, run.settings.corrections, name)
+
+
+def _correct(run: LibraryRun, rows: Sequence[dict[str, Any]], notes: Notes) -> Iterator[Correction]:
+    from dataflow_assets.stages.correct import ChunkText, correct_chunks
+
+    asked = [
+        ChunkText(
+            library=run.library,
+            chunk_id=row["chunk_id"],
+            document_id=row["document_id"],
+            text=row["text"],
+            text_hash=row["text_hash"],
+            protected_spans=tuple(row["protected_spans"]),
+            input_hash=row["input_hash"],
+        )
+        for row in rows
+    ]
+    for correction in correct_chunks(asked, corrector=run.corrector, settings=run.settings.corrections):
+        notes.failed += correction.status == "failed"
+        yield correction
+
+
+CORRECTIONS = Step(
+    derivation=Derivation(
+        record=Correction,
+        parent="chunk_id",
+        upstream=lambda scope: (
+            f"SELECT chunk_id, document_id, text_hash, protected_spans FROM chunks WHERE {scope.where()}"
+        ),
+        depends_on=("text_hash", "protected_spans"),
+        export="SELECT s.*, c.text FROM stale s JOIN chunks c USING (chunk_id)",
+        retry="status = 'failed'",
+    ),
+    fingerprint=_correction_fingerprint,
+    work=_correct,
+    weight=lambda correction: len(correction.corrected_text or ""),
+)
+
+
+# embeddings ---------------------------------------------------------------------------------------------------------
+
+
+def _embedding_fingerprint(run: LibraryRun) -> str:
+    from dataflow_assets.stages import embed
+
+    return fingerprint_of(embed.CODE_VERSION, run.embedder.name, run.embedder.dimension)
+
+
+def _embed(run: LibraryRun, rows: Sequence[dict[str, Any]], notes: Notes) -> Iterator[Embedding]:
+    import numpy as np
+
+    from dataflow_assets.stages.embed import SearchedText, embed_chunks
+
+    asked = [
+        SearchedText(
+            library=run.library,
+            chunk_id=row["chunk_id"],
+            document_id=row["document_id"],
+            text=row["text"],
+            text_hash=row["searched_hash"],
+            input_hash=row["input_hash"],
+        )
+        for row in rows
+    ]
+    known = {
+        row["searched_hash"]: np.asarray(row["known_vector"], dtype=np.float32)
+        for row in rows
+        if row["known_vector"] is not None
+        and row["known_model"] == run.embedder.name
+        and len(row["known_vector"]) == run.embedder.dimension
+    }
+    for embedding in embed_chunks(asked, embedder=run.embedder, settings=run.settings.embeddings, known=known):
+        notes.failed += embedding.status == "failed"
+        yield embedding
+
+
+EMBEDDINGS = Step(
+    derivation=Derivation(
+        record=Embedding,
+        parent="chunk_id",
+        # The text that is searched: corrected where there is one.
+        upstream=lambda scope: (
+            "SELECT c.chunk_id, c.document_id, "
+            "CASE WHEN x.corrected_text IS NULL THEN c.text_hash ELSE sha256(x.corrected_text) END AS searched_hash "
+            f"FROM chunks c LEFT JOIN corrections x USING (chunk_id) WHERE {scope.where('c')}"
+        ),
+        depends_on=("searched_hash",),
+        # A text that has a vector of the same model anywhere in the home is not embedded again.
+        export=(
+            "SELECT s.*, coalesce(x.corrected_text, c.text) AS text, k.vector AS known_vector, k.model AS known_model "
+            "FROM stale s JOIN chunks c USING (chunk_id) LEFT JOIN corrections x USING (chunk_id) "
+            "LEFT JOIN (SELECT text_hash, arg_max(vector, model) AS vector, max(model) AS model FROM embeddings "
+            "WHERE status = 'embedded' AND text_hash IN (SELECT searched_hash FROM stale) GROUP BY text_hash) k "
+            "ON k.text_hash = s.searched_hash"
+        ),
+        retry="status = 'failed'",
+    ),
+    fingerprint=_embedding_fingerprint,
+    work=_embed,
+    weight=lambda embedding: 4 * embedding.dimension,
+)
+
+STEPS = {step.derivation.table: step for step in (VALIDATED_DOCUMENTS, CHUNKS, CORRECTIONS, EMBEDDINGS)}
+"""The derived tables that a pure stage makes, in the order of the flow."""

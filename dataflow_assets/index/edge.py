@@ -1,0 +1,506 @@
+"""The index inside the process: Qdrant Edge shards in folders.
+
+What belongs here: publishing shards and reading them, by any number of processes. What does not: the ranking (`fusion`), words
+(`bm25`), servers (`server`).
+
+    index/<partition>/published.json       which of the folders below is the published state, in words a person can read
+    index/<partition>/<token>/             a shard; nobody writes to it once it is published
+    index/.locks/<partition>
+
+The engine's write-ahead log locks its folder even against readers, so it is off, and a shard that is written to would break
+under a reader. Hence: a writer works on a copy that nobody knows of, and one atomic `os.replace` of the pointer file makes it
+the published state. Opening a shard renames small files in it, so it happens under a short lock, as do copying and removing.
+An opened shard needs its folder no more (its files stay until they are closed), so the folder of a former publication, and
+what a killed writer left, is removed at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from dataflow_assets.errors import IndexError_, IndexMissing
+from dataflow_assets.index.base import Candidate, Generation, Hit, IndexQuery, Point, Publication
+from dataflow_assets.index.fusion import rank
+from dataflow_assets.index.points import (
+    BATCH,
+    BM25,
+    DENSE,
+    KEYWORD_KEYS,
+    checked_partition,
+    dense_vector,
+    is_chunk_id,
+    point_id,
+    storable,
+)
+
+if TYPE_CHECKING:
+    import qdrant_edge as edge
+
+_POINTER: Final = "published.json"
+_COPY_BYTES: Final = 1 << 20
+
+
+class EdgeIndex:
+    """The shards of a home.
+
+    Args:
+        folder: Where they lie; made when something is published.
+        hnsw_threshold: From this many points on a graph is built when a partition is published; below it every vector is
+            compared, which is exact and costs nothing to build. 0 builds one always.
+    """
+
+    def __init__(self, folder: Path, *, hnsw_threshold: int = 50_000) -> None:
+        self._folder = folder
+        self._hnsw_threshold = hnsw_threshold
+
+    @contextmanager
+    def write(self, generation: Generation, *, fresh: bool = False) -> Iterator[EdgeWriter]:
+        """Change a partition; see `SearchIndex.write`. A block that changes nothing publishes nothing new."""
+        home = self._folder / checked_partition(generation.partition)
+        with _filesystem(f"write the index of {generation.partition}"):
+            home.mkdir(parents=True, exist_ok=True)
+            with self._locked(generation.partition):
+                published = self.published(generation.partition)
+                _clean(home, keep=published.name if published else None)
+        carry = published is not None and not fresh and _carries(published.generation, generation)
+        writer = EdgeWriter(
+            generation,
+            home / secrets.token_hex(8),
+            source=home / published.name if published is not None and carry else None,
+            lock=lambda: self._locked(generation.partition),
+            hnsw_threshold=self._hnsw_threshold,
+        )
+        try:
+            yield writer
+            if published is not None and carry and not writer.changed:
+                if dict(published.generation.description) != dict(generation.description):
+                    self._point(Publication(generation, published.points, published.name))
+                return
+            with _filesystem(f"publish the index of {generation.partition}"):
+                points = writer.finish()
+                self._point(Publication(generation, points, writer.folder.name))
+        except BaseException:
+            writer.abandon()
+            raise
+
+    @contextmanager
+    def read(self, partition: str) -> Iterator[EdgeReader]:
+        """Open the published state; see `SearchIndex.read`."""
+        if self.published(partition) is None:
+            raise IndexMissing(f"Nothing has been indexed yet for {partition}: run the library first.")
+        with _filesystem(f"open the index of {partition}"):
+            with self._locked(partition):
+                published = self.published(partition)
+                if published is None:
+                    raise IndexMissing(f"Nothing has been indexed yet for {partition}: run the library first.")
+                shard = _load(self._folder / partition / published.name)
+        try:
+            yield EdgeReader(shard, published)
+        finally:
+            # Closing would flush into a folder that may be gone; a reader has nothing to flush.
+            del shard
+
+    def published(self, partition: str) -> Publication | None:
+        """What is published; reads one small file."""
+        path = self._folder / checked_partition(partition) / _POINTER
+        try:
+            said = json.loads(path.read_bytes())
+            return Publication(
+                Generation(partition, said["generation"], said["dimension"], said["description"]),
+                said["points"],
+                said["folder"],
+            )
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise IndexError_(
+                f"{path} cannot be read ({type(error).__name__}): remove the folder {path.parent} and run the library again."
+            ) from error
+
+    def drop(self, partition: str) -> None:
+        """Remove everything of a partition; a reader that has it open keeps what it reads."""
+        home = self._folder / checked_partition(partition)
+        if not home.exists():
+            return
+        with _filesystem(f"remove the index of {partition}"), self._locked(partition):
+            with suppress(FileNotFoundError):
+                (home / _POINTER).unlink()
+            shutil.rmtree(home)
+
+    def partitions(self) -> list[str]:
+        """The partitions with a published state; looks at file names alone."""
+        return sorted(path.parent.name for path in self._folder.glob(f"[!.]*/{_POINTER}"))
+
+    @contextmanager
+    def _locked(self, partition: str) -> Iterator[None]:
+        locks = self._folder / ".locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(locks / partition, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _point(self, publication: Publication) -> None:
+        """Make a folder the published state, and remove the one that was."""
+        generation = publication.generation
+        home = self._folder / generation.partition
+        said = {
+            "generation": generation.name,
+            "description": dict(generation.description),
+            "dimension": generation.dimension,
+            "points": publication.points,
+            "folder": publication.name,
+        }
+        with self._locked(generation.partition):
+            draft = home / f"{_POINTER}.new"
+            with draft.open("w", encoding="utf-8") as file:
+                json.dump(said, file, indent=2)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(home / _POINTER)
+            _sync(home)
+            _clean(home, keep=publication.name)
+
+
+class EdgeWriter:
+    """Changes to one partition, on a copy of its published state that is made with the first change."""
+
+    def __init__(
+        self, generation: Generation, folder: Path, *, source: Path | None, lock: Any, hnsw_threshold: int
+    ) -> None:
+        self._generation = generation
+        self.folder = folder
+        self._source = source
+        self._lock = lock
+        self._hnsw_threshold = hnsw_threshold
+        self._shard: edge.EdgeShard | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was asked of the writer."""
+        return self._shard is not None
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Add points, or replace those with the same id, in batches of 1,000."""
+        import qdrant_edge as edge
+
+        from dataflow_assets.index.bm25 import document_vector
+
+        for start in range(0, len(points), BATCH):
+            batch = []
+            for point in points[start : start + BATCH]:
+                vectors: dict[str, Any] = {BM25: document_vector(point.text)}
+                dense = dense_vector(point, self._generation)
+                if dense is not None:
+                    vectors[DENSE] = dense
+                batch.append(_edge_point(point, vectors))
+            self._update(edge.UpdateOperation.upsert_points(batch))
+
+    def set_payload(self, payloads: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Replace the payloads of points; an id that is not there is left out."""
+        import qdrant_edge as edge
+
+        for start in range(0, len(payloads), BATCH):
+            batch = [(point_id(chunk_id), payload) for chunk_id, payload in payloads[start : start + BATCH]]
+            with _engine(f"look up points of {self._generation.partition}"):
+                there = {record.id for record in self._opened().retrieve([i for i, _ in batch], False, False)}
+            for identity, payload in batch:
+                if identity in there:
+                    self._update(_overwrite(edge, identity, payload))
+
+    def delete(self, chunk_ids: Sequence[str]) -> None:
+        """Remove points; an id that is not there is no error."""
+        import qdrant_edge as edge
+
+        for start in range(0, len(chunk_ids), BATCH):
+            ids: list[Any] = [point_id(chunk_id) for chunk_id in chunk_ids[start : start + BATCH]]
+            self._update(edge.UpdateOperation.delete_points(ids))
+
+    def finish(self) -> int:
+        """Bring everything to disk and close the shard.
+
+        Returns:
+            The number of points.
+        """
+        import qdrant_edge as edge
+
+        shard = self._opened()
+        with _engine(f"flush the index of {self._generation.partition}"):
+            points = shard.count(edge.CountRequest(exact=True))
+            # Does nothing below the thresholds; above them it builds the graph, or takes out what many deletes left.
+            shard.optimize()
+            shard.flush()
+            shard.close()
+        self._shard = None
+        for path in self.folder.rglob("*"):
+            _sync(path)
+        _sync(self.folder)
+        return points
+
+    def abandon(self) -> None:
+        """Forget everything."""
+        self._shard = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _update(self, operation: Any) -> None:
+        with _engine(f"write to the index of {self._generation.partition}"):
+            self._opened().update(operation)
+
+    def _opened(self) -> edge.EdgeShard:
+        if self._shard is None:
+            with _filesystem(f"write the index of {self._generation.partition}"):
+                if self._source is None:
+                    self._shard = _create(self.folder, self._generation, self._hnsw_threshold)
+                else:
+                    with self._lock():
+                        _copy_tree(self._source, self.folder)
+                    self._shard = _load(self.folder, self._generation, self._hnsw_threshold)
+        return self._shard
+
+
+class EdgeReader:
+    """An opened shard that nobody changes. Safe to use from several threads."""
+
+    def __init__(self, shard: edge.EdgeShard, publication: Publication) -> None:
+        self._shard = shard
+        self._publication = publication
+
+    @property
+    def generation(self) -> Generation:
+        """The generation that is read."""
+        return self._publication.generation
+
+    @property
+    def publication(self) -> Publication:
+        """The publication that is read."""
+        return self._publication
+
+    def count(self) -> int:
+        """Number of points."""
+        return self._publication.points
+
+    def search(self, query: IndexQuery) -> list[Hit]:
+        """Answer a query, best first."""
+        candidates = self.candidates(query)
+        ranked = [(candidates[n].chunk_id, score) for n, score in rank(candidates, query)]
+        payloads = self.payloads([chunk_id for chunk_id, _ in ranked])
+        return [Hit(chunk_id, score, payloads.get(chunk_id, {})) for chunk_id, score in ranked]
+
+    def candidates(self, query: IndexQuery) -> list[Candidate]:
+        """Fetch the best of each side, and what the other side says of them: two passes over the shard."""
+        import qdrant_edge as edge
+
+        from dataflow_assets.index.bm25 import query_vector
+
+        sides: list[tuple[str, Any]] = []
+        if query.mode != "keyword" and query.vector is not None:
+            if len(query.vector) != self.generation.dimension:
+                raise IndexError_(
+                    f"The query's vector has {len(query.vector)} numbers, and the index of {self.generation.partition} holds "
+                    f"vectors of {self.generation.dimension}: embed the query with the index's own model."
+                )
+            sides.append((DENSE, edge.Query.Nearest(query.vector.tolist(), using=DENSE)))
+        if query.mode != "semantic":
+            words = query_vector(query.text)
+            if words.indices:
+                sides.append((BM25, edge.Query.Nearest(words, using=BM25)))
+        limit = max(query.limit, query.prefetch)
+        wanted = _filter(query)
+        first = self._ask([edge.QueryRequest(limit=limit, query=side, filter=wanted) for _, side in sides])
+        scores: dict[str, dict[Any, float]] = {
+            name: {point.id: point.score for point in found} for (name, _), found in zip(sides, first, strict=True)
+        }
+        ids = list(dict.fromkeys(i for side in scores.values() for i in side))
+        lacking = [
+            (name, side, missing) for name, side in sides if (missing := {i for i in ids if i not in scores[name]})
+        ]
+        second = self._ask(
+            [
+                edge.QueryRequest(
+                    limit=len(missing), query=side, filter=edge.Filter(must=[edge.HasIdCondition(missing)])
+                )
+                for _, side, missing in lacking
+            ]
+        )
+        for (name, _, _), found in zip(lacking, second, strict=True):
+            scores[name].update((point.id, point.score) for point in found)
+        semantic, keyword = scores.get(DENSE, {}), scores.get(BM25, {})
+        return [Candidate(i.hex, semantic.get(i), keyword.get(i, 0.0)) for i in ids]
+
+    def payloads(self, chunk_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """The payloads of points, by chunk id."""
+        if not chunk_ids:
+            return {}
+        ids: list[Any] = [point_id(chunk_id) for chunk_id in chunk_ids]
+        with _engine(f"read the index of {self.generation.partition}"):
+            return {record.id.hex: record.payload or {} for record in self._shard.retrieve(ids, True, False)}  # type: ignore[union-attr]
+
+    def _ask(self, requests: list[edge.QueryRequest]) -> list[list[edge.ScoredPoint]]:
+        import qdrant_edge as edge
+
+        if not requests:
+            return []
+        with _engine(f"search the index of {self.generation.partition}"):
+            return self._shard.query_batch(edge.QueryBatchRequest(requests))
+
+
+def _carries(published: Generation, wanted: Generation) -> bool:
+    return (published.name, published.dimension) == (wanted.name, wanted.dimension)
+
+
+def _create(folder: Path, generation: Generation, hnsw_threshold: int) -> edge.EdgeShard:
+    import qdrant_edge as edge
+
+    folder.mkdir()
+    with _engine(f"make an index for {generation.partition}"):
+        shard = edge.EdgeShard.create(
+            str(folder),
+            edge.EdgeConfig(
+                vectors={DENSE: edge.EdgeVectorParams(size=generation.dimension, distance=edge.Distance.Cosine)},
+                sparse_vectors={BM25: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+                optimizers=_optimizers(generation, hnsw_threshold),
+                wal_enabled=False,
+            ),
+        )
+        for key in KEYWORD_KEYS:
+            shard.update(edge.UpdateOperation.create_field_index(key, edge.PayloadSchemaType.Keyword))
+    return shard
+
+
+def _load(folder: Path, generation: Generation | None = None, hnsw_threshold: int = 0) -> edge.EdgeShard:
+    import qdrant_edge as edge
+
+    config = edge.EdgeConfig(optimizers=_optimizers(generation, hnsw_threshold)) if generation else None
+    with _engine(f"open {folder}"):
+        return edge.EdgeShard.load(str(folder), config)
+
+
+def _optimizers(generation: Generation, hnsw_threshold: int) -> edge.EdgeOptimizersConfig:
+    import qdrant_edge as edge
+
+    # The engine counts in kilobytes of vectors, and takes 0 for never.
+    kilobytes = max(1, hnsw_threshold * generation.dimension * 4 // 1024)
+    return edge.EdgeOptimizersConfig(indexing_threshold=kilobytes, default_segment_number=1)
+
+
+def _edge_point(point: Point, vectors: dict[str, Any]) -> edge.Point:
+    import qdrant_edge as edge
+
+    try:
+        return edge.Point(point_id(point.chunk_id), vectors, dict(point.payload))
+    except (TypeError, ValueError):
+        return edge.Point(point_id(point.chunk_id), vectors, storable(point.payload))
+
+
+def _overwrite(edge: Any, identity: Any, payload: Mapping[str, Any]) -> Any:
+    try:
+        return edge.UpdateOperation.overwrite_payload([identity], dict(payload))
+    except (TypeError, ValueError):
+        return edge.UpdateOperation.overwrite_payload([identity], storable(payload))
+
+
+def _filter(query: IndexQuery) -> edge.Filter | None:
+    import qdrant_edge as edge
+
+    must: list[Any] = []
+    for key, wanted in query.filters.items():
+        values = [wanted] if isinstance(wanted, str | int) else list(wanted)
+        if key == "chunk_id":
+            must.append(edge.HasIdCondition({point_id(i) for i in map(str, values) if is_chunk_id(i)}))
+        else:
+            must.append(edge.FieldCondition(key, match=edge.MatchAny(storable({"_": values})["_"])))
+    return edge.Filter(must=must) if must else None
+
+
+@contextmanager
+def _engine(what: str) -> Iterator[None]:
+    """Turn what the engine raises into a sentence; it raises plain exceptions, and panics that derive from BaseException."""
+    try:
+        yield
+    except IndexError_:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        said = str(error).split("\n", 1)[0][:500]
+        raise IndexError_(f"The search engine could not {what}: {said}") from error
+
+
+@contextmanager
+def _filesystem(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise IndexError_(f"Could not {what}: {error.strerror or error} ({error.filename}).") from error
+
+
+def _clean(home: Path, *, keep: str | None) -> None:
+    """Remove what is not published: former states, and what killed writers left. The lock is held, and the only writer's."""
+    for path in home.iterdir():
+        if path.is_dir() and path.name != keep:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    """Copy a folder without filling the holes of its files: a new shard says 100 MB and occupies 1."""
+    target.mkdir()
+    for entry in os.scandir(source):
+        if entry.is_dir(follow_symlinks=False):
+            _copy_tree(Path(entry.path), target / entry.name)
+        else:
+            _copy_file(Path(entry.path), target / entry.name)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            size = os.fstat(reading).st_size
+            os.ftruncate(writing, size)
+            for start, end in _extents(reading, size):
+                position = start
+                while position < end:
+                    piece = os.pread(reading, min(_COPY_BYTES, end - position), position)
+                    if not piece:
+                        break
+                    os.pwrite(writing, piece, position)
+                    position += len(piece)
+        finally:
+            os.close(writing)
+    finally:
+        os.close(reading)
+
+
+def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """The parts of a file that hold data."""
+    position = 0
+    while position < size:
+        try:
+            start = os.lseek(descriptor, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            raise
+        position = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, position

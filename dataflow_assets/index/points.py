@@ -1,0 +1,99 @@
+"""How a chunk becomes a point, for every adapter alike.
+
+What belongs here: names of vectors and payload keys, ids, and the mending of values that the engines refuse. What does not:
+talking to an engine.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from dataflow_assets.errors import IndexError_
+from dataflow_assets.index.base import Generation, Point
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DENSE: Final = "dense"
+BM25: Final = "bm25"
+
+KEYWORD_KEYS: Final = ("document_id", "doc_type", "language", "tags", "source_uri")
+"""Payload keys with an index of their own: without one the engine reads every payload, its text included, for each filtered
+query (77 ms at 8,000 points, against 0.05 ms). The library is left out: a partition has one."""
+
+BATCH: Final = 1_000
+"""Points of an upsert."""
+
+_PARTITION: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[0-9]{3})?")
+_CHUNK_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+def checked_partition(partition: str) -> str:
+    """Give back a partition key that may name a folder or a collection.
+
+    Raises:
+        IndexError_: It is none.
+    """
+    if not _PARTITION.fullmatch(partition):
+        raise IndexError_(f"{partition[:100]!r} is no partition of an index: it is a library's name, or `name.NNN`.")
+    return partition
+
+
+def point_id(chunk_id: str) -> uuid.UUID:
+    """Make a point's id of a chunk's: the same 128 bits.
+
+    Raises:
+        IndexError_: The chunk id is not 32 hexadecimal digits.
+    """
+    if not _CHUNK_ID.fullmatch(chunk_id):
+        raise IndexError_(f"{chunk_id[:100]!r} is no chunk id: it has 32 hexadecimal digits.")
+    return uuid.UUID(hex=chunk_id)
+
+
+def is_chunk_id(chunk_id: str) -> bool:
+    """Tell whether a point can have this id."""
+    return _CHUNK_ID.fullmatch(chunk_id) is not None
+
+
+def dense_vector(point: Point, generation: Generation) -> NDArray[np.float32] | None:
+    """Give a point's vector as the engine takes it.
+
+    Returns:
+        None where there is none, or it has values that are no numbers.
+
+    Raises:
+        IndexError_: It has the wrong length.
+    """
+    import numpy as np
+
+    if point.vector is None:
+        return None
+    vector = np.asarray(point.vector, dtype=np.float32)
+    if vector.shape != (generation.dimension,):
+        raise IndexError_(
+            f"The vector of chunk {point.chunk_id} has the shape {vector.shape}, and the index of {generation.partition} "
+            f"holds vectors of {generation.dimension} numbers: embed the chunk again."
+        )
+    return vector if np.isfinite(vector).all() else None
+
+
+def storable(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a payload without what no engine stores: lone surrogates become `?`, NaN and infinity None."""
+    return {str(_mended(key)): _mended(value) for key, value in payload.items()}
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return storable(value)
+    if isinstance(value, list | tuple):
+        return [_mended(item) for item in value]
+    return value
