@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import dagster as dg
@@ -20,9 +19,6 @@ from dataflow_assets.assets import (
 from dataflow_assets.home import home_path
 from dataflow_assets.resources import Workspace
 from dataflow_assets.warehouse.io_manager import WarehouseIOManager, WarehouseResource
-
-# Partitions of checks are a preview, and there is no other way to see a check's state by library.
-warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 FLOW = (raw_documents, validated_documents, chunks, corrections, embeddings, search_index, quality_report)
 

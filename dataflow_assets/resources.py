@@ -19,6 +19,7 @@ from pydantic import Field, PrivateAttr
 from dataflow_assets.catalog import Catalog, load_catalog
 from dataflow_assets.errors import ConfigurationError
 from dataflow_assets.flow.library_run import LibraryRun, Progress
+from dataflow_assets.flow.state import end_state, start_state
 from dataflow_assets.home import catalog_path, home_path, open_index
 from dataflow_assets.runs import claim_run
 from dataflow_assets.warehouse.queue import QueueLock, describe_process, lock_holders
@@ -107,6 +108,11 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
                 self._run.run_id = run.run_id
                 if self._progress is not None:
                     self._run.progress = self._progress
+                start_state(home, partition, run.run_id)
+                # Does nothing where the last stage has noted a better end.
+                stack.callback(
+                    end_state, home, partition, "failed", message="The run did not come to its end; its log says why."
+                )
             try:
                 yield self
             finally:

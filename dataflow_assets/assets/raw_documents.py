@@ -8,7 +8,7 @@ import dagster as dg
 
 from dataflow_assets.assets.declaration import Rule, checks_of, declared, materialize
 from dataflow_assets.flow.ingest import ingest
-from dataflow_assets.flow.library_run import LibraryRun
+from dataflow_assets.flow.library_run import LibraryRun, withheld_message
 from dataflow_assets.records import RawDocument
 from dataflow_assets.resources import Workspace
 from dataflow_assets.warehouse.changes import Changes
@@ -55,14 +55,6 @@ def _withheld(run: LibraryRun) -> str | None:
 def _not_fetched(run: LibraryRun) -> str | None:
     failures = run.details.get("raw_documents", {}).get("failures", {})
     return f"{len(failures)} items: {next(iter(failures.values()))}" if failures else None
-
-
-def withheld_message(library: str, count: int) -> str:
-    """Say that deletes wait for a person, and how to agree."""
-    return (
-        f"{count} documents of {library} are no longer in the source. That is more than leaves without a question, so the "
-        f"deletes are withheld and nothing was deleted. If it is right, run: dataflow run {library} --accept-deletes"
-    )
 
 
 raw_documents_checks = checks_of(

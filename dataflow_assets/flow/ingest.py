@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataflow_assets.errors import FetchFailed, ItemRefused, SourceUnavailable
+from dataflow_assets.flow.fingerprint import ListingHash
 from dataflow_assets.flow.library_run import LibraryRun
 from dataflow_assets.records import RawDocument, identity
 from dataflow_assets.settings import DeleteSettings, fingerprint_of
+from dataflow_assets.stages.readers.names import media_type_of
 from dataflow_assets.warehouse.changes import Changes, copy_to_parquet, literal, parquet
 from dataflow_assets.warehouse.spool import RowWriter, read_batches, write_keys
 from dataflow_assets.warehouse.store import now
@@ -53,26 +55,27 @@ class Listing:
     """Whether the deletes wait for a person."""
 
 
-def list_source(run: LibraryRun) -> Path:
-    """Write the source's listing to the spool, one JSON object a line.
+def list_source(run: LibraryRun) -> tuple[Path, str]:
+    """Write the source's listing to the spool, one JSON object a line, and hash it for the sensor.
 
     Raises:
         SourceUnavailable: The source cannot be listed, or not whole.
     """
-    path = run.spool / "listing.jsonl"
+    path, seen = run.spool / "listing.jsonl", ListingHash(run.settings)
     with path.open("w", encoding="utf-8") as file:
         for item in run.source.list():
             row = {
                 "document_id": identity(run.library, item.path_key),
                 "uri": item.uri,
                 "path_key": item.path_key,
-                "media_type": item.media_type,
+                "media_type": item.media_type or media_type_of(item.path_key),
                 "size_bytes": item.size_bytes,
                 "fingerprint": item.fingerprint,
                 "problem": item.problem,
             }
             file.write(json.dumps(row) + "\n")
-    return path
+            seen.add(item.path_key, item.fingerprint)
+    return path, seen.done()
 
 
 def compare(connection: duckdb.DuckDBPyConnection, run: LibraryRun, listing: Path, fetch_to: Path | None) -> Listing:
@@ -139,7 +142,7 @@ def ingest(run: LibraryRun) -> Changes:
     changes = Changes(record=RawDocument, scope=run.scope, parent="document_id", rows=0)
     fetch_to = run.spool / "to_fetch.parquet"
     try:
-        listing = list_source(run)
+        listing, changes.details["fingerprint"] = list_source(run)
     except SourceUnavailable as error:
         logger.error("%s: %s", run.library, error)
         changes.details["unavailable"] = str(error)
@@ -172,6 +175,8 @@ def ingest(run: LibraryRun) -> Changes:
         changes.made, changes.failed = writer.file, len(failures)
         if failures:
             changes.details["failures"] = failures
+    if "failures" in changes.details:
+        del changes.details["fingerprint"]  # the sensor is to look again
     if not changes.empty:
         changes.after = lambda: sweep_documents(run)
     return changes
@@ -183,7 +188,7 @@ def _fetch(run: LibraryRun, rows: list[dict[str, Any]], failures: dict[str, str]
         error, fingerprint = row["problem"], row["fingerprint"]
         if error is None:
             try:
-                content = run.source.fetch(_item(row))
+                content = run.source.fetch(item_of(row))
             except ItemRefused as refused:
                 error = str(refused)
             except FetchFailed as failed:
@@ -208,7 +213,8 @@ def _fetch(run: LibraryRun, rows: list[dict[str, Any]], failures: dict[str, str]
         )
 
 
-def _item(row: dict[str, Any]) -> Item:
+def item_of(row: dict[str, Any]) -> Item:
+    """Give back the item that a row of the listing tells of."""
     from dataflow_assets.sources.base import Item
 
     return Item(

@@ -95,6 +95,22 @@ class LibraryRun:
         return split_partition(self.partition)[0]
 
     @property
+    def notes(self) -> list[str]:
+        """What could not be done or was withheld, in sentences for a person; empty where all is up to date."""
+        told = []
+        ingested = self.details.get("raw_documents", {})
+        if "unavailable" in ingested:
+            told.append(f"{ingested['unavailable']} Nothing was deleted.")
+        if ingested.get("withheld_deletes"):
+            told.append(withheld_message(self.library, ingested["withheld_deletes"]))
+        if failures := ingested.get("failures"):
+            told.append(f"{len(failures)} documents could not be fetched: {next(iter(failures.values()))}")
+        for stage in self.journal:
+            if stage.counts.failed and stage.name != "raw_documents":
+                told.append(f"{stage.counts.failed} rows of {stage.name} failed; the next run tries again.")
+        return told
+
+    @property
     def scope(self) -> Scope:
         """The rows that the run works on."""
         library, bucket = split_partition(self.partition)
@@ -141,6 +157,14 @@ class LibraryRun:
             return record
 
         return finish
+
+
+def withheld_message(library: str, count: int) -> str:
+    """Say that deletes wait for a person, and how to agree."""
+    return (
+        f"{count} documents of {library} are no longer in the source. That is more than leaves without a question, so the "
+        f"deletes are withheld and nothing was deleted. If it is right, run: dataflow run {library} --accept-deletes"
+    )
 
 
 def reset_peak_memory() -> None:

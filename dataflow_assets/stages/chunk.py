@@ -305,13 +305,13 @@ def _seam_after(text: str, position: int, end: int) -> tuple[int, bool]:
 
 
 def _whole_character(text: str, position: int) -> int:
-    """A position that is not inside of a surrogate pair."""
+    """The position, or the one before where it is inside of a surrogate pair."""
     inside = (
         0 < position < len(text)
         and "\udc00" <= text[position] <= "\udfff"
         and "\ud800" <= text[position - 1] <= "\udbff"
     )
-    return position + 1 if inside else position
+    return position - 1 if inside else position
 
 
 # ---------------------------------------------------------------------------------------------------------------- pieces
@@ -332,7 +332,7 @@ sentences, at lines that wrap a sentence, in a line; between a heading and what 
 
 _BALANCE = 0.006
 """How much imbalance (0: both halves alike, 1: one is all) a point of strength outweighs."""
-_KEY = 24
+_KEY = 12
 """Characters behind a boundary whose hash decides among boundaries of one strength."""
 _VAST = 64
 """A stretch of more chunks than this is cut in its middle half, so that no input makes the work quadratic."""

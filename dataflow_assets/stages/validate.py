@@ -93,7 +93,7 @@ def validate_document(
     return ValidatedDocument(
         library=library,
         document_id=document_id,
-        source_uri=source_uri,
+        source_uri=_encodable(source_uri),
         title=_encodable(read.title) if read else readable_name(last_part(source_uri)),
         doc_type=read.doc_type if read else "other",
         language=_encodable(read.language) if read else "und",
@@ -255,7 +255,7 @@ def _has_sentences(text: str) -> bool:
 
 def _json(metadata: Mapping[str, Any]) -> str:
     """Write metadata as JSON that every parser takes: sorted keys, no NaN, no lone surrogate, of bounded size."""
-    plain = {key: json_value(value) for key, value in metadata.items()}
+    plain: dict[str, Any] = json_value(metadata)
     said = _dumps(plain)
     if len(said) <= _MAX_METADATA:
         return said

@@ -148,9 +148,10 @@ def store(warehouse: Warehouse, changes: Changes) -> Counts:
     """Merge what a stage made in one transaction, and close what was held for it. Where nothing was made, nothing is opened."""
     try:
         if changes.empty:
-            return Counts(unchanged=changes.rows, failed=changes.failed)
-        with warehouse.transaction() as connection:
-            counts = merge(connection, changes)
+            counts = Counts(unchanged=changes.rows, failed=changes.failed)
+        else:
+            with warehouse.transaction() as connection:
+                counts = merge(connection, changes)
     finally:
         changes.held.close()
     if changes.after is not None:

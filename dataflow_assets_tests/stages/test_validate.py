@@ -13,6 +13,9 @@ from dataflow_assets.records import Finding, ReadDocument, ValidatedDocument, te
 from dataflow_assets.settings import ValidationSettings
 from dataflow_assets.stages.validate import content_quality, quality_score, validate_document
 
+pytestmark = pytest.mark.filterwarnings("ignore:open_binary is deprecated:DeprecationWarning")
+"""The tokenizer's package says it while it is imported."""
+
 SENTENCES = "The first sentence is here. The second one follows it! Is there a third? There is, and it ends the text."
 READ = ReadDocument(title="T", doc_type="guide", language="en", text=SENTENCES, markup="markdown", tags=("a",))
 
@@ -80,7 +83,7 @@ def test_lengths(length: int, expected: list[tuple[str, str]]) -> None:
 
 
 def test_a_setting_makes_length_an_error() -> None:
-    row = validate(settings={"max_characters": 50, "too_long": "error"})
+    row = validate(settings={"min_characters": 0, "max_characters": 50, "too_long": "error"})
     assert row.status == "rejected"
     assert row.reason == "The text is longer than 50 characters."
     assert row.quality_score == 0.7
@@ -117,7 +120,7 @@ def test_the_readers_findings_count() -> None:
 def test_every_finding_says_what_to_do() -> None:
     rows = [
         validate("", document_id=""),
-        validate(SENTENCES + "\ud800", settings={"max_characters": 9}),
+        validate(SENTENCES + "\ud800", settings={"min_characters": 0, "max_characters": 9}),
         validate(None, failure="No."),
         validate("(" * 600 + " " * 700, settings={"min_content_quality": 0.9}),
     ]

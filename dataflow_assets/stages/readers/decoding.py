@@ -118,9 +118,9 @@ def decode(content: bytes, *, name: str, media_type: str, encoding: str | None =
         if media_type == UNKNOWN or nuls > 0.01 * len(sample):
             raise ReadError("The bytes are binary data (they hold NUL bytes), not text; exclude the file.")
     if b"\x1b$" in sample or b"\x1b(J" in sample:
-        japanese = _strictly(content, "iso2022_jp")
-        if japanese is not None:
-            return japanese
+        escaped = _strictly(content, "iso2022_kr" if b"\x1b$)C" in sample else "iso2022_jp")
+        if escaped is not None:
+            return escaped
     if found := _strictly(content, "utf_8"):
         _refuse_controls(sample)
         return found

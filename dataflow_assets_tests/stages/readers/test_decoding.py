@@ -22,7 +22,8 @@ RUSSIAN = "Этот документ описывает поиск по библ
     [
         (GERMAN, "latin-1"), (GERMAN, "utf-8"), (GERMAN, "utf-8-sig"), (GERMAN, "utf-16"), (GERMAN, "utf-16-le"),
         (GERMAN, "utf-16-be"), (GERMAN, "utf-32"), (GERMAN, "utf-32-le"), (JAPANESE, "shift_jis"), (JAPANESE, "euc-jp"),
-        (JAPANESE, "iso2022_jp"), (JAPANESE, "utf-16-le"), (KOREAN, "euc-kr"), (KOREAN, "utf-16"), (RUSSIAN, "cp1251"),
+        (JAPANESE, "iso2022_jp"), (JAPANESE, "utf-16-le"), (KOREAN, "euc-kr"),
+        (KOREAN, "iso2022_kr"), (KOREAN, "utf-16"), (RUSSIAN, "cp1251"),
         (RUSSIAN, "koi8-r"),
     ],
 )  # fmt: skip

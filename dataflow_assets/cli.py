@@ -1,0 +1,418 @@
+"""The `dataflow` command: words for a person, `--json` for a program, and an exit status that both can rely on.
+
+What belongs here: options, printing, exit statuses. What does not: what a command does (`flow`, `search`, `command_run`).
+Results go to standard output, everything else to standard error. Only `run` and `dev` import Dagster; the others answer
+without waiting for it.
+
+Exit status: 0 all is up to date, 1 something could not be done or was withheld, 2 the call, the catalog or the configuration
+is wrong and nothing was changed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dataflow_assets import __version__
+from dataflow_assets.catalog import Catalog, json_schema, load_catalog, split_partition
+from dataflow_assets.errors import ConfigurationError, DataflowError
+from dataflow_assets.home import catalog_path, home_path, open_index, prepare_dagster_home
+from dataflow_assets.warehouse.store import Warehouse
+
+if TYPE_CHECKING:
+    from dataflow_assets.flow.plan import Plan
+    from dataflow_assets.models.base import Embedder
+    from dataflow_assets.search.searcher import SearchAnswer, Searcher
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print machine-readable output on standard output.")
+library_arguments = click.argument("libraries", nargs=-1, metavar="[LIBRARY]...")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="dataflow")
+def cli() -> None:
+    """Keep libraries of documents searchable.
+
+    The catalog (DATAFLOW_CATALOG, or catalog.yaml here) names the libraries; the home (DATAFLOW_HOME, or .dataflow here)
+    holds all state.
+    """
+
+
+@cli.command()
+@library_arguments
+@click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Libraries worked on at a time.")
+@click.option("--accept-deletes", is_flag=True, help="Agree to a delete that was withheld. Name the libraries.")
+@as_json
+def run(libraries: tuple[str, ...], jobs: int, accept_deletes: bool, as_json: bool) -> None:
+    """Bring libraries up to date: all of the catalog, or those named."""
+    catalog = _catalog(libraries)
+    if accept_deletes and not libraries:
+        raise ConfigurationError("--accept-deletes needs the names of the libraries whose deletes you agree to.")
+    from dataflow_assets.command_run import run_libraries
+
+    answer = run_libraries(catalog, libraries, jobs=jobs, accept_deletes=accept_deletes, show=not as_json)
+    if as_json:
+        _print_json(answer)
+    else:
+        from dataflow_assets.command_run import print_outcome
+
+        print_outcome(answer)
+    for name, outcome in answer["libraries"].items():
+        if outcome["message"]:
+            _say(f"{name}: {outcome['message']}")
+    sys.exit(0 if all(outcome["status"] == "ok" for outcome in answer["libraries"].values()) else 1)
+
+
+@cli.command()
+@library_arguments
+@as_json
+def plan(libraries: tuple[str, ...], as_json: bool) -> None:
+    """Say what a run would do and cost; nothing is stored and no model is called."""
+    from dataflow_assets.flow.library_run import LibraryRun
+    from dataflow_assets.flow.plan import plan as make_plan
+
+    catalog, home = _catalog(libraries), home_path()
+    answer: dict[str, Any] = {"libraries": {}}
+    for name in libraries or catalog.libraries:
+        plans: list[Plan] = []
+        for partition in catalog.partition_keys(name):
+            library_run = LibraryRun.of(
+                catalog, partition, home=home, warehouse=Warehouse(home), index=open_index(home), spool=home
+            )
+            plans.append(make_plan(library_run))
+        answer["libraries"][name] = {
+            "stages": {
+                stage: {
+                    "texts": sum(p.stages[stage].texts for p in plans),
+                    "tokens": sum(p.stages[stage].tokens for p in plans),
+                    "cost_usd": sum(p.stages[stage].cost_usd for p in plans),
+                }
+                for stage in plans[0].stages
+            },
+            "deletes": sum(p.deletes for p in plans),
+            "withheld_deletes": max(p.withheld_deletes for p in plans),
+            "message": plans[0].message,
+        }
+    if as_json:
+        _print_json(answer)
+    else:
+        _print_table(
+            ["library", "stage", "texts", "tokens", "USD"],
+            [
+                [name, stage, f"{s['texts']:,}", f"{s['tokens']:,}", f"{s['cost_usd']:.4f}"]
+                for name, told in answer["libraries"].items()
+                for stage, s in told["stages"].items()
+            ],
+            numbers=3,
+        )
+    for name, told in answer["libraries"].items():
+        if told["message"]:
+            _say(f"{name}: {told['message']}")
+    if any(told["message"] for told in answer["libraries"].values()):
+        sys.exit(1)
+
+
+@cli.command()
+@as_json
+def status(as_json: bool) -> None:
+    """Show the libraries: rows, points, freshness, last run, cost so far."""
+    from dataflow_assets.flow.status import library_states
+
+    try:
+        catalog: Catalog | None = _catalog()
+    except ConfigurationError as error:
+        if not Warehouse(home_path()).path.exists():
+            raise
+        catalog = None
+        _say(str(error))
+    answer = library_states(catalog, home_path())
+    if as_json:
+        _print_json(answer)
+        return
+    rows = []
+    for name, told in answer["libraries"].items():
+        counts, last = told["rows"], told["last_run"] or {}
+        rows.append(
+            [
+                name + (" (retired)" if told["retired"] else ""),
+                f"{counts['raw_documents']:,}",
+                f"{told['valid']:,}",
+                f"{counts['chunks']:,}",
+                f"{told['points']:,}",
+                told["fresh_as_of"] or "never",
+                last.get("status", "never run"),
+                f"{told['cost_usd']:.4f}",
+            ]
+        )
+    _print_table(["library", "documents", "valid", "chunks", "points", "last change (UTC)", "last run", "USD"], rows)
+    for name, told in answer["libraries"].items():
+        if told["last_run"] and told["last_run"]["message"]:
+            _say(f"{name}: {told['last_run']['message']}")
+        if told["retired"]:
+            _say(f"{name}: no longer in the catalog; it is kept, and searchable, until `dataflow forget {name}`.")
+
+
+@cli.command()
+@click.argument("query", required=False)
+@click.option("--library", "-l", "libraries", multiple=True, metavar="L", help="Where to look; everywhere if left out.")
+@click.option("--mode", type=click.Choice(["hybrid", "semantic", "keyword"]), default="hybrid", show_default=True)
+@click.option("--top-k", type=click.IntRange(1, 1000), help="How many results; the library's setting if left out.")
+@click.option("--filter", "filters", multiple=True, metavar="K=V", help="What results must have, such as doc_type=guide.")
+@click.option(
+    "--queries",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help='A file of JSON lines {"id", "text"}; each is answered by a line of JSON.',
+)
+@as_json
+def search(
+    query: str | None,
+    libraries: tuple[str, ...],
+    mode: Any,
+    top_k: int | None,
+    filters: tuple[str, ...],
+    queries: Path | None,
+    as_json: bool,
+) -> None:
+    """Search libraries by meaning and by words."""
+    if (query is None) == (queries is None):
+        raise ConfigurationError("Give one QUERY, or a file of them with --queries.")
+    wanted = _filters(filters)
+    with _searcher() as searcher:
+
+        def answer(text: str) -> SearchAnswer:
+            return searcher.search(text, libraries=libraries, mode=mode, top_k=top_k, filters=wanted)
+
+        if queries is not None:
+            for line_number, (identity, text) in enumerate(_queries(queries)):
+                found = answer(text)
+                if line_number == 0:
+                    _say_all(found.notes)
+                click.echo(json.dumps({"id": identity, **found.to_dict()}, ensure_ascii=False))
+            return
+        found = answer(query or "")
+    _say_all(found.notes)
+    if as_json:
+        _print_json(found.to_dict())
+    else:
+        _print_results(found)
+
+
+@cli.command()
+@click.argument("statement")
+@as_json
+def sql(statement: str, as_json: bool) -> None:
+    """Ask the warehouse in SQL; nothing can be changed."""
+    import duckdb
+
+    try:
+        with Warehouse(home_path()).reading() as connection:
+            cursor = connection.execute(statement)
+            names = [column[0] for column in cursor.description or ()]
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+    except duckdb.Error as error:
+        raise ConfigurationError(f"The warehouse cannot answer that: {str(error).strip()}") from error
+    if as_json:
+        _print_json([dict(zip(names, row, strict=True)) for row in rows])
+    else:
+        _print_table(names, [[_shown(value) for value in row] for row in rows])
+
+
+@cli.group()
+def catalog() -> None:
+    """The catalog: its JSON Schema, and the verdict on it."""
+
+
+@catalog.command("schema")
+@click.option("--json", is_flag=True, hidden=True, expose_value=False)
+def catalog_schema() -> None:
+    """Print the JSON Schema of the catalog."""
+    _print_json(json_schema())
+
+
+@catalog.command("check")
+@as_json
+def catalog_check(as_json: bool) -> None:
+    """Say whether the catalog is right, and everything that is wrong with it."""
+    from dataflow_assets.errors import CatalogError
+
+    try:
+        found = _catalog()
+    except CatalogError as error:
+        if as_json:
+            _print_json({"ok": False, "problems": error.problems})
+        raise
+    if as_json:
+        _print_json({"ok": True, "problems": [], "libraries": list(found.libraries)})
+    else:
+        click.echo(f"{found.path} is right: {len(found.libraries)} libraries ({', '.join(found.libraries) or 'none'}).")
+
+
+@cli.command()
+@click.argument("library")
+@as_json
+def forget(library: str, as_json: bool) -> None:
+    """Remove a library from every table and the index. Its source is not touched."""
+    from dataflow_assets.flow.forget import forget as remove
+    from dataflow_assets.flow.status import libraries_in
+
+    home = home_path()
+    warehouse = Warehouse(home)
+    known = libraries_in(warehouse)
+    if library not in known:
+        listed = ", ".join(sorted(known)) or "none"
+        raise ConfigurationError(f"The warehouse has no library {library!r}. It has: {listed}.")
+    removed = remove(library, home=home, warehouse=warehouse, index=open_index(home))
+    if as_json:
+        _print_json({"library": library, "removed": removed})
+    else:
+        click.echo(f"{library} is forgotten: {removed['raw_documents']} documents, {removed['chunks']} chunks.")
+
+
+@cli.command()
+@click.option("--port", type=int, default=3000, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True)
+def dev(port: int, host: str) -> None:
+    """Open the Dagster UI, with its daemon, on the instance that `dataflow run` uses."""
+    prepare_dagster_home(home_path())
+    os.environ["DATAFLOW_HOME"], os.environ["DATAFLOW_CATALOG"] = str(home_path()), str(catalog_path())
+    words = ["dagster", "dev", "-m", "dataflow_assets.definitions", "-p", str(port), "-h", host]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", *words])  # noqa: S606 - our own interpreter, no shell
+
+
+def main() -> None:
+    """Run the command; a person's mistake ends in a sentence, never in a traceback."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        _say("Stopped. What was stored stays; the next run goes on.")
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except DataflowError as error:
+        _say(str(error))
+        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Python would complain once more when it closes standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _catalog(libraries: Sequence[str] = ()) -> Catalog:
+    found = load_catalog(catalog_path())
+    for name in libraries:
+        found.library(name)
+    return found
+
+
+def _searcher() -> Searcher:
+    from dataflow_assets.search.searcher import Searcher
+    from dataflow_assets.settings import SearchSettings
+
+    home = home_path()
+    index = open_index(home)
+    settings = {name: library.search for name, library in _catalog().libraries.items()}
+    for partition in index.partitions():  # retired libraries stay searchable until they are forgotten
+        settings.setdefault(split_partition(partition)[0], SearchSettings())
+    return Searcher(index, settings, _embedder_for)
+
+
+def _embedder_for(description: Mapping[str, Any]) -> Embedder:
+    from dataflow_assets.models.wordllama import WordLlamaEmbedder
+
+    embedder = WordLlamaEmbedder(int(description["dimension"]))
+    if description.get("model_name") != embedder.name:
+        raise ConfigurationError(
+            f"The index was made with {description.get('model_name')}, and this installation has {embedder.name}. "
+            "Run the library again."
+        )
+    return embedder
+
+
+def _queries(path: Path) -> Iterator[tuple[Any, str]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The queries in {path} cannot be read: {error}") from error
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                said = json.loads(line)
+                yield said["id"], str(said["text"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise ConfigurationError(f'{path}, line {number} is no JSON object with "id" and "text".') from error
+
+
+def _filters(said: Sequence[str]) -> dict[str, list[str]]:
+    filters: dict[str, list[str]] = {}
+    for word in said:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigurationError(f"--filter takes KEY=VALUE, such as doc_type=guide; {word!r} has no =.")
+        filters.setdefault(key, []).append(value)
+    return filters
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat(sep=" ") if hasattr(value, "isoformat") else str(value)
+
+
+def _print_table(names: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: int | None = None) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for position, name in enumerate(names):
+        right = numbers is not None and position >= len(names) - numbers
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(100, 30 * len(names)))
+    console.print(table)
+
+
+def _print_results(answer: SearchAnswer) -> None:
+    if not answer.results:
+        click.echo("Nothing found.")
+        return
+    for place, result in enumerate(answer.results, 1):
+        where = " > ".join(result.heading_path) or result.title
+        click.echo(f"{click.style(f'{place}. {where}', bold=True)}  {result.score:.3f}")
+        click.echo(click.style(f"   {result.library}  {result.source_uri}:{result.start_position}", fg="cyan"))
+        text = " ".join((result.corrected_text or result.text).split())
+        click.echo(f"   {text[:300]}{'...' if len(text) > 300 else ''}\n")
+
+
+def _shown(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _say_all(notes: Sequence[str]) -> None:
+    for note in notes:
+        _say(note)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""`dataflow run`: libraries brought up to date through Dagster, in the instance that the UI shows.
+
+One library after the other in this process, or `--jobs` of them at a time, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import dagster as dg
+
+from dataflow_assets.automation import register
+from dataflow_assets.catalog import Catalog
+from dataflow_assets.definitions import build_defs
+from dataflow_assets.errors import ConfigurationError
+from dataflow_assets.flow.library_run import Progress
+from dataflow_assets.flow.state import read_state
+from dataflow_assets.home import home_path, prepare_dagster_home
+from dataflow_assets.resources import Workspace
+from dataflow_assets.runs import end_dead_runs, process_tags
+
+REPOSITORY = "__repository__@dataflow_assets.definitions"
+"""Dagster's name of the code location; without it the UI does not show the command's runs there."""
+COUNTED = ("new", "changed", "unchanged", "deleted", "failed", "seconds", "cost_usd")
+
+
+def run_libraries(
+    catalog: Catalog, libraries: Sequence[str], *, jobs: int, accept_deletes: bool, show: bool
+) -> dict[str, Any]:
+    """Bring libraries up to date.
+
+    Args:
+        catalog: The catalog.
+        libraries: Which; all of the catalog if empty.
+        jobs: How many at a time.
+        accept_deletes: Whether a person agreed to large deletes.
+        show: Whether to draw progress, if standard error is a terminal.
+
+    Returns:
+        What `--json` prints.
+    """
+    started = time.monotonic()
+    names = list(dict.fromkeys(libraries)) or list(catalog.libraries)
+    prepare_dagster_home(home_path())
+    if jobs > 1 and len(names) > 1:
+        with ThreadPoolExecutor(jobs) as pool:
+            told = list(pool.map(lambda name: _run_apart(name, accept_deletes), names))
+        outcomes = dict(zip(names, told, strict=True))
+    else:
+        outcomes = _run_here(catalog, names, accept_deletes=accept_deletes, show=show)
+    return {"libraries": outcomes, "seconds": round(time.monotonic() - started, 3)}
+
+
+def _run_here(catalog: Catalog, names: Sequence[str], *, accept_deletes: bool, show: bool) -> dict[str, Any]:
+    outcomes: dict[str, Any] = {}
+    # Dagster tells every step to the console; the run's own log in the UI has it all.
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    with dg.DagsterInstance.get() as instance, _Bar(show) as bar:
+        register(instance, catalog)
+        end_dead_runs(instance)
+        defs = build_defs(workspace=Workspace().reporting_to(bar.progress))
+        job = defs.resolve_job_def("refresh_library")
+        for name in names:
+            parts = []
+            for partition in catalog.partition_keys(name):
+                bar.start(partition)
+                parts.append(_run_partition(job, instance, partition, accept_deletes))
+            if len(parts) > 1:
+                # A document that became a duplicate of one in another bucket leaves that bucket with work to do.
+                for place, partition in enumerate(catalog.partition_keys(name)):
+                    if read_state(home_path(), partition) is None:
+                        parts[place] = _merged([parts[place], _run_partition(job, instance, partition, accept_deletes)])
+            outcomes[name] = _merged(parts)
+    return outcomes
+
+
+def _run_partition(
+    job: dg.JobDefinition, instance: dg.DagsterInstance, partition: str, accept_deletes: bool
+) -> dict[str, Any]:
+    config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    if accept_deletes:
+        config["ops"] = {"raw_documents": {"config": {"accept_deletes": True}}}
+    result = job.execute_in_process(
+        run_config=config,
+        instance=instance,
+        partition_key=partition,
+        raise_on_error=False,
+        tags={**process_tags(), ".dagster/repository": REPOSITORY},
+    )
+    stages: dict[str, dict[str, Any]] = {}
+    withheld = 0
+    for event in result.get_asset_materialization_events():
+        materialization = event.step_materialization_data.materialization
+        metadata = {name: value.value for name, value in materialization.metadata.items()}
+        stages[materialization.asset_key.path[-1]] = {name: metadata.get(name, 0) for name in COUNTED}
+        withheld += int(metadata.get("withheld_deletes", 0))
+    state = read_state(home_path(), partition)
+    message = state.message if state is not None else None
+    if not result.success:
+        message = _failure(result) or message
+    done = result.success and state is not None and state.status == "ok"
+    return {
+        "status": "ok" if done or (result.success and state is None) else "failed",
+        "run_id": result.run_id,
+        "message": message,
+        "withheld_deletes": withheld,
+        "stages": stages,
+    }
+
+
+def _failure(result: dg.ExecuteInProcessResult) -> str | None:
+    """Say in a sentence what ended a run."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data is not None and data.user_failure_data.description:
+                return str(data.user_failure_data.description)
+            if data.error is not None:
+                cause = data.error.cause or data.error
+                return f"{event.step_key} failed: {cause.message.strip()}"
+    for event in result.all_events:
+        if event.is_failure and event.message:
+            return str(event.message)
+    return None
+
+
+def _run_apart(name: str, accept_deletes: bool) -> dict[str, Any]:
+    words = [sys.executable, "-m", "dataflow_assets.cli", "run", name, "--json"]
+    if accept_deletes:
+        words.append("--accept-deletes")
+    done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - our own interpreter, no shell
+    try:
+        outcome: dict[str, Any] = json.loads(done.stdout)["libraries"][name]
+    except (ValueError, KeyError):
+        said = done.stderr.strip().splitlines()
+        if done.returncode == 2:
+            raise ConfigurationError("\n".join(said)) from None
+        message = said[-1] if said else f"Its process ended with status {done.returncode}."
+        outcome = {"status": "failed", "run_id": None, "message": message, "withheld_deletes": 0, "stages": {}}
+    return outcome
+
+
+def _merged(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Add up what the buckets of a library say."""
+    if len(parts) == 1:
+        return parts[0]
+    stages: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        for stage, counts in part["stages"].items():
+            into = stages.setdefault(stage, dict.fromkeys(COUNTED, 0))
+            for name in COUNTED:
+                into[name] += counts[name]
+    return {
+        "status": "ok" if all(part["status"] == "ok" for part in parts) else "failed",
+        "run_id": parts[-1]["run_id"],
+        "message": " ".join(dict.fromkeys(part["message"] for part in parts if part["message"])) or None,
+        "withheld_deletes": max(part["withheld_deletes"] for part in parts),
+        "stages": stages,
+    }
+
+
+class _Bar:
+    """A progress bar on a terminal; nothing elsewhere."""
+
+    def __init__(self, show: bool) -> None:
+        self._show = show and sys.stderr.isatty()
+        self._partition = ""
+
+    def __enter__(self) -> _Bar:
+        if self._show:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as RichProgress
+
+            self._rich = RichProgress(
+                TextColumn("{task.fields[library]}"),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._rich.start()
+            self._task = self._rich.add_task("starting", total=None, library="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._show:
+            self._rich.stop()
+
+    def start(self, partition: str) -> None:
+        """Begin with a partition."""
+        self._partition = partition
+        if self._show:
+            self._rich.update(self._task, description="looking", library=partition, total=None, completed=0)
+
+    @property
+    def progress(self) -> Progress:
+        """What the stages tell their progress to."""
+
+        def tell(table: str, done: int, total: int) -> None:
+            if self._show:
+                self._rich.update(self._task, description=table, completed=done, total=total, library=self._partition)
+
+        return tell
+
+
+def print_outcome(answer: dict[str, Any]) -> None:
+    """Print what a run did, for a person."""
+    from dataflow_assets.cli import _print_table
+
+    rows = []
+    for name, outcome in answer["libraries"].items():
+        for stage, counts in outcome["stages"].items():
+            told = [f"{counts[c]:,}" for c in ("new", "changed", "unchanged", "deleted", "failed")]
+            rows.append([name, stage, *told, f"{counts['seconds']:.2f}"])
+    _print_table(
+        ["library", "stage", "new", "changed", "unchanged", "deleted", "failed", "seconds"], rows, numbers=6
+    )
