@@ -4,8 +4,6 @@ Sensors list and compare; they never fetch, hash bytes or open the warehouse for
 rows, in the run.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator

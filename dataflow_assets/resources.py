@@ -4,8 +4,6 @@ Resources are made when a run starts, never when definitions are loaded: a missi
 down.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterator
@@ -41,7 +39,7 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
     _run: LibraryRun | None = PrivateAttr(default=None)
     _progress: Progress | None = PrivateAttr(default=None)
 
-    def reporting_to(self, progress: Progress) -> Workspace:
+    def reporting_to(self, progress: Progress) -> "Workspace":
         """Have the stages tell their progress."""
         self._progress = progress
         return self
@@ -65,7 +63,7 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Warehouse(self.home_folder)
 
     @property
-    def index(self) -> SearchIndex:
+    def index(self) -> "SearchIndex":
         """The search index."""
         return open_index(self.home_folder)
 
@@ -81,7 +79,7 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self._run
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Workspace]:
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Workspace"]:
         """Take the partition for the length of the run: two runs of one partition wait for each other."""
         run = context.run
         partition = run.tags.get("dagster/partition") if run is not None else None

@@ -1,7 +1,5 @@
 """`chunks`: the spans that are corrected, embedded and searched."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from dataflow_assets.assets.declaration import Rule, changed, checks_of, declared, materialize

@@ -1,7 +1,5 @@
 """`corrections`: the mended text of the chunks."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from dataflow_assets.assets.declaration import Rule, checks_of, declared, materialize

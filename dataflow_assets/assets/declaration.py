@@ -1,7 +1,5 @@
 """What all assets of the flow share: how they are declared, and how a stage becomes a materialization with its checks."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -127,7 +125,7 @@ def checks_of(
     return checks
 
 
-def _verdict(connection: duckdb.DuckDBPyConnection, asset: str, rule: Rule, run: LibraryRun) -> dg.AssetCheckResult:
+def _verdict(connection: "duckdb.DuckDBPyConnection", asset: str, rule: Rule, run: LibraryRun) -> dg.AssetCheckResult:
     query = rule.offenders(run)
     found = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()
     broken = int(found[0]) if found else 0

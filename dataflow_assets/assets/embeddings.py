@@ -1,7 +1,5 @@
 """`embeddings`: vectors of the texts that are searched."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from dataflow_assets.assets.declaration import Rule, changed, checks_of, declared, materialize

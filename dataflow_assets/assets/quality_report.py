@@ -1,7 +1,5 @@
 """`quality_report`: what the run made, for a person to judge."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """`raw_documents`: what the source lists, and the bytes of it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """`search_index`: the published index."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from dataflow_assets.assets.declaration import Rule, checks_of, declared, materialize

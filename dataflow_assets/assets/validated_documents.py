@@ -1,7 +1,5 @@
 """`validated_documents`: every document's text, and the verdict on it."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from dataflow_assets.assets.declaration import Rule, checks_of, declared, materialize

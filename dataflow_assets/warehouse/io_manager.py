@@ -6,8 +6,6 @@ and give data frames and Arrow tables, the product's own give the changes that a
 transaction, by connections that stand in one queue.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,7 +47,7 @@ class WarehouseResource(DuckDBResource):
         return Warehouse(Path(self.database).parent, timeout=self.busy_seconds)
 
     @contextmanager
-    def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def get_connection(self) -> "Iterator[duckdb.DuckDBPyConnection]":
         """Open the writing connection for the length of the block."""
         with self.warehouse.writing() as connection:
             yield connection
@@ -75,12 +73,12 @@ class Rows:
             condition = f"partition_key = {literal(self.partition)}"
         return f"SELECT * FROM {quoted(self.table)} WHERE {condition}"
 
-    def to_arrow(self) -> pa.Table:
+    def to_arrow(self) -> "pa.Table":
         """Load all rows as an Arrow table."""
         with self.warehouse.reading() as connection:
             return connection.execute(self._query()).to_arrow_table()
 
-    def to_pandas(self) -> pd.DataFrame:
+    def to_pandas(self) -> "pd.DataFrame":
         """Load all rows as a data frame."""
         with self.warehouse.reading() as connection:
             return connection.execute(self._query()).df()
