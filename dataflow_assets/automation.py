@@ -115,7 +115,9 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Refreshes every library of the catalog at night, whatever the sensor saw.",
 )
-def nightly_refresh(context: dg.ScheduleEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def nightly_refresh(
+    context: dg.ScheduleEvaluationContext, workspace: Workspace
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Request a run of each partition of the catalog."""
     try:
         catalog = workspace.load_catalog()

@@ -164,7 +164,9 @@ def status(as_json: bool) -> None:
 @click.option("--library", "-l", "libraries", multiple=True, metavar="L", help="Where to look; everywhere if left out.")
 @click.option("--mode", type=click.Choice(["hybrid", "semantic", "keyword"]), default="hybrid", show_default=True)
 @click.option("--top-k", type=click.IntRange(1, 1000), help="How many results; the library's setting if left out.")
-@click.option("--filter", "filters", multiple=True, metavar="K=V", help="What results must have, such as doc_type=guide.")
+@click.option(
+    "--filter", "filters", multiple=True, metavar="K=V", help="What results must have, such as doc_type=guide."
+)
 @click.option(
     "--queries",
     type=click.Path(dir_okay=False, path_type=Path),

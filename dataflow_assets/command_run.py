@@ -100,7 +100,8 @@ def _run_partition(
         materialization = event.step_materialization_data.materialization
         metadata = {name: value.value for name, value in materialization.metadata.items()}
         stages[materialization.asset_key.path[-1]] = {name: metadata.get(name, 0) for name in COUNTED}
-        withheld += int(metadata.get("withheld_deletes", 0))
+        waiting = metadata.get("withheld_deletes", 0)
+        withheld += waiting if isinstance(waiting, int) else 0
     state = read_state(home_path(), partition)
     message = state.message if state is not None else None
     if not result.success:
@@ -222,6 +223,4 @@ def print_outcome(answer: dict[str, Any]) -> None:
         for stage, counts in outcome["stages"].items():
             told = [f"{counts[c]:,}" for c in ("new", "changed", "unchanged", "deleted", "failed")]
             rows.append([name, stage, *told, f"{counts['seconds']:.2f}"])
-    _print_table(
-        ["library", "stage", "new", "changed", "unchanged", "deleted", "failed", "seconds"], rows, numbers=6
-    )
+    _print_table(["library", "stage", "new", "changed", "unchanged", "deleted", "failed", "seconds"], rows, numbers=6)

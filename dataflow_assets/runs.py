@@ -41,6 +41,8 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED, tags={HOST_TAG: here})):
         process = run.tags.get(PROCESS_TAG)
         if process is not None and not alive(process):
-            instance.report_run_failed(run, "The process of this run died before it ended. What was stored stays; run it again.")
+            instance.report_run_failed(
+                run, "The process of this run died before it ended. What was stored stays; run it again."
+            )
             dead.append(run.run_id)
     return dead

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from dataflow_assets.assets.declaration import Rule, changed, checks_of, declared, materialize
+from dataflow_assets.assets.declaration import Rule, changed, checks_of, library_asset, materialize
 from dataflow_assets.flow.steps import CHUNKS, run_step
 from dataflow_assets.records import Chunk
 from dataflow_assets.resources import Workspace
@@ -10,7 +10,7 @@ from dataflow_assets.warehouse.changes import Changes
 from dataflow_assets.warehouse.io_manager import Rows
 
 
-@dg.asset(**declared(Chunk))
+@library_asset(Chunk)
 def chunks(workspace: Workspace, validated_documents: Rows) -> dg.MaterializeResult[Changes]:
     """The spans that valid documents are cut into, each exactly `document.text[start_position:end_position]`.
 

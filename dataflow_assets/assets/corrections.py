@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from dataflow_assets.assets.declaration import Rule, checks_of, declared, materialize
+from dataflow_assets.assets.declaration import Rule, checks_of, library_asset, materialize
 from dataflow_assets.flow.steps import CORRECTIONS, run_step
 from dataflow_assets.records import Correction
 from dataflow_assets.resources import Workspace
@@ -10,7 +10,7 @@ from dataflow_assets.warehouse.changes import Changes
 from dataflow_assets.warehouse.io_manager import Rows
 
 
-@dg.asset(**declared(Correction))
+@library_asset(Correction)
 def corrections(workspace: Workspace, chunks: Rows) -> dg.MaterializeResult[Changes]:
     """One row for each chunk: its mended text, or why it stays as it is.
 

@@ -24,23 +24,33 @@ OWNERS = ["team:documents"]
 GROUP = "library"
 
 
-def declared(record: type, kinds: Iterable[str] = ()) -> dict[str, Any]:
-    """Give the arguments of `@asset` that follow from the record of its table."""
+def library_asset(
+    record: type, kinds: Iterable[str] = ()
+) -> Callable[[Callable[..., dg.MaterializeResult[Changes]]], dg.AssetsDefinition]:
+    """Declare an asset of the flow: partitioned by library, stored by the warehouse's IO manager, described by its record.
+
+    Args:
+        record: The record of the asset's table.
+        kinds: What Dagster shows beside DuckDB.
+    """
     columns = [
-        dg.TableColumn(name=name, type=column.sql, description=column.meaning) for name, column in columns_of(record).items()
+        dg.TableColumn(name=name, type=column.sql, description=column.meaning)
+        for name, column in columns_of(record).items()
     ]
-    columns.append(dg.TableColumn(name="updated_at", type="TIMESTAMP", description="When the content of the row changed."))
-    return {
-        "partitions_def": library_partitions,
-        "group_name": GROUP,
-        "owners": OWNERS,
-        "kinds": {"duckdb", *kinds},
-        "io_manager_key": "warehouse_io",
-        "metadata": {
+    columns.append(
+        dg.TableColumn(name="updated_at", type="TIMESTAMP", description="When the content of the row changed.")
+    )
+    return dg.asset(
+        partitions_def=library_partitions,
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"duckdb", *kinds},
+        io_manager_key="warehouse_io",
+        metadata={
             "dagster/column_schema": dg.TableSchema(columns=columns),
             "dagster/table_name": f"main.{record.TABLE}",  # type: ignore[attr-defined]
         },
-    }
+    )
 
 
 def materialize(
@@ -97,7 +107,11 @@ def checks_of(
     notes = notes or {}
     specs = [
         dg.AssetCheckSpec(
-            rule.name, asset=asset, description=rule.description, blocking=rule.blocking, partitions_def=library_partitions
+            rule.name,
+            asset=asset,
+            description=rule.description,
+            blocking=rule.blocking,
+            partitions_def=library_partitions,
         )
         for rule in rules
     ]
@@ -129,7 +143,9 @@ def _verdict(connection: "duckdb.DuckDBPyConnection", asset: str, rule: Rule, ru
     query = rule.offenders(run)
     found = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()
     broken = int(found[0]) if found else 0
-    sample = [str(row[0]) for row in connection.execute(f"SELECT * FROM ({query}) LIMIT 3").fetchall()] if broken else []
+    sample = (
+        [str(row[0]) for row in connection.execute(f"SELECT * FROM ({query}) LIMIT 3").fetchall()] if broken else []
+    )
     return dg.AssetCheckResult(
         asset_key=asset,
         check_name=rule.name,

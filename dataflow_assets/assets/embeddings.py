@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from dataflow_assets.assets.declaration import Rule, changed, checks_of, declared, materialize
+from dataflow_assets.assets.declaration import Rule, changed, checks_of, library_asset, materialize
 from dataflow_assets.flow.steps import EMBEDDINGS, run_step
 from dataflow_assets.records import Embedding
 from dataflow_assets.resources import Workspace
@@ -10,7 +10,7 @@ from dataflow_assets.warehouse.changes import Changes
 from dataflow_assets.warehouse.io_manager import Rows
 
 
-@dg.asset(**declared(Embedding, ["ai"]))
+@library_asset(Embedding, ["ai"])
 def embeddings(workspace: Workspace, chunks: Rows, corrections: Rows) -> dg.MaterializeResult[Changes]:
     """One row for each chunk: a vector of its text, the corrected one where there is one.
 

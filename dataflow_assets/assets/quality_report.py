@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from dataflow_assets.assets.declaration import Rule, checks_of, declared, materialize
+from dataflow_assets.assets.declaration import Rule, checks_of, library_asset, materialize
 from dataflow_assets.flow.report import report
 from dataflow_assets.records import QualityReport
 from dataflow_assets.resources import Workspace
@@ -12,7 +12,7 @@ from dataflow_assets.warehouse.changes import Changes
 from dataflow_assets.warehouse.io_manager import Rows
 
 
-@dg.asset(**declared(QualityReport, ["html"]))
+@library_asset(QualityReport, ["html"])
 def quality_report(
     workspace: Workspace, validated_documents: Rows, corrections: Rows, embeddings: Rows, search_index: Rows
 ) -> dg.MaterializeResult[Changes]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from dataflow_assets.assets.declaration import Rule, checks_of, declared, materialize
+from dataflow_assets.assets.declaration import Rule, checks_of, library_asset, materialize
 from dataflow_assets.flow.ingest import ingest
 from dataflow_assets.flow.library_run import LibraryRun, withheld_message
 from dataflow_assets.records import RawDocument
@@ -19,7 +19,7 @@ class IngestConfig(dg.Config):
     """Agree to a delete that is larger than the library's limits."""
 
 
-@dg.asset(**declared(RawDocument, ["file"]))
+@library_asset(RawDocument, ["file"])
 def raw_documents(workspace: Workspace, config: IngestConfig) -> dg.MaterializeResult[Changes]:
     """One row for each item that the library's source lists; its bytes lie in the document store.
 
@@ -61,7 +61,9 @@ raw_documents_checks = checks_of(
         Rule(
             "one_row_per_item",
             "No item of the source has two rows.",
-            lambda run: f"SELECT document_id FROM raw_documents WHERE {run.scope.where()} GROUP BY 1 HAVING count(*) > 1",
+            lambda run: (
+                f"SELECT document_id FROM raw_documents WHERE {run.scope.where()} GROUP BY 1 HAVING count(*) > 1"
+            ),
             blocking=True,
         ),
     ],

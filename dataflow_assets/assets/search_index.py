@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from dataflow_assets.assets.declaration import Rule, checks_of, declared, materialize
+from dataflow_assets.assets.declaration import Rule, checks_of, library_asset, materialize
 from dataflow_assets.flow.library_run import LibraryRun
 from dataflow_assets.flow.publish import publish
 from dataflow_assets.records import IndexedChunk
@@ -11,7 +11,7 @@ from dataflow_assets.warehouse.changes import Changes
 from dataflow_assets.warehouse.io_manager import Rows
 
 
-@dg.asset(**declared(IndexedChunk, ["qdrant"]))
+@library_asset(IndexedChunk, ["qdrant"])
 def search_index(
     workspace: Workspace, validated_documents: Rows, chunks: Rows, corrections: Rows, embeddings: Rows
 ) -> dg.MaterializeResult[Changes]:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from dataflow_assets.assets.declaration import Rule, checks_of, declared, materialize
+from dataflow_assets.assets.declaration import Rule, checks_of, library_asset, materialize
 from dataflow_assets.flow.steps import VALIDATED_DOCUMENTS, run_step
 from dataflow_assets.records import ValidatedDocument
 from dataflow_assets.resources import Workspace
@@ -10,7 +10,7 @@ from dataflow_assets.warehouse.changes import Changes
 from dataflow_assets.warehouse.io_manager import Rows
 
 
-@dg.asset(**declared(ValidatedDocument))
+@library_asset(ValidatedDocument)
 def validated_documents(workspace: Workspace, raw_documents: Rows) -> dg.MaterializeResult[Changes]:
     """One row for each raw document, in exactly one state: `valid`, `rejected` or `duplicate`, with a reason where not valid.
 

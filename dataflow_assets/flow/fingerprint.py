@@ -16,7 +16,9 @@ class ListingHash:
 
     def __init__(self, settings: LibrarySettings) -> None:
         # Search settings decide nothing that is stored; a new version of the code may.
-        self._hash = hashlib.sha256(fingerprint_of(__version__, settings.model_dump(exclude={"search"}, mode="json")).encode())
+        self._hash = hashlib.sha256(
+            fingerprint_of(__version__, settings.model_dump(exclude={"search"}, mode="json")).encode()
+        )
 
     def add(self, path_key: str, fingerprint: str | None) -> None:
         """Take in an item."""

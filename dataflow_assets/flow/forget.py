@@ -6,6 +6,7 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
+from dataflow_assets.flow.ingest import named_documents
 from dataflow_assets.flow.state import forget_state
 from dataflow_assets.index.base import SearchIndex
 from dataflow_assets.records import RECORDS, ModelCall
@@ -40,9 +41,7 @@ def forget(library: str, *, home: Path, warehouse: Warehouse, index: SearchIndex
                     found = connection.execute(f"DELETE FROM {table} WHERE library = {literal(library)}").fetchone()
                     removed[table] = int(found[0]) if found else 0
         shutil.rmtree(home / "reports" / library, ignore_errors=True)
-        with warehouse.reading() as connection:
-            rows = connection.execute("SELECT DISTINCT content_hash FROM raw_documents").fetchall()
-        DocumentStore(home / "documents").sweep({row[0] for row in rows})
+        DocumentStore(home / "documents").sweep(lambda: named_documents(warehouse))
     return removed
 
 

@@ -19,10 +19,9 @@ from dataflow_assets.flow.fingerprint import ListingHash
 from dataflow_assets.flow.library_run import LibraryRun
 from dataflow_assets.records import RawDocument, identity
 from dataflow_assets.settings import DeleteSettings, fingerprint_of
-from dataflow_assets.stages.readers.names import media_type_of
 from dataflow_assets.warehouse.changes import Changes, copy_to_parquet, literal, parquet
 from dataflow_assets.warehouse.spool import RowWriter, read_batches, write_keys
-from dataflow_assets.warehouse.store import now
+from dataflow_assets.warehouse.store import Warehouse, now
 
 if TYPE_CHECKING:
     import duckdb
@@ -68,7 +67,7 @@ def list_source(run: LibraryRun) -> tuple[Path, str]:
                 "document_id": identity(run.library, item.path_key),
                 "uri": item.uri,
                 "path_key": item.path_key,
-                "media_type": item.media_type or media_type_of(item.path_key),
+                "media_type": item.media_type,
                 "size_bytes": item.size_bytes,
                 "fingerprint": item.fingerprint,
                 "problem": item.problem,
@@ -229,7 +228,11 @@ def item_of(row: dict[str, Any]) -> Item:
 
 def sweep_documents(run: LibraryRun) -> None:
     """Remove bytes that no document of any library names any more."""
-    with run.warehouse.reading() as connection:
+    run.documents.sweep(lambda: named_documents(run.warehouse))
+
+
+def named_documents(warehouse: Warehouse) -> set[str]:
+    """Give the hashes of all bytes that the documents of a home name."""
+    with warehouse.reading() as connection:
         rows = connection.execute("SELECT DISTINCT content_hash FROM raw_documents WHERE content_hash IS NOT NULL")
-        named = {row[0] for row in rows.fetchall()}
-    run.documents.sweep(named)
+        return {row[0] for row in rows.fetchall()}

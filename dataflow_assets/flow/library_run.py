@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import datetime as dt
 import time
 from collections.abc import Callable
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 """Is told: the table, the rows done, the rows to do."""
+
+
+M_ARENA_MAX = -8
+"""glibc's mallopt parameter: each further arena keeps what its threads have freed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +153,7 @@ class LibraryRun:
 
     def begin(self, name: str) -> Callable[[Counts], StageRecord]:
         """Start to time a stage and to watch its memory; what is given back ends that and enters it in the journal."""
+        release_memory()
         reset_peak_memory()
         started = time.monotonic()
 
@@ -165,6 +171,14 @@ def withheld_message(library: str, count: int) -> str:
         f"{count} documents of {library} are no longer in the source. That is more than leaves without a question, so the "
         f"deletes are withheld and nothing was deleted. If it is right, run: dataflow run {library} --accept-deletes"
     )
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system, so that one stage's peak is not added to the next one's (glibc only)."""
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_ARENA_MAX, 2)
+        libc.malloc_trim(0)
 
 
 def reset_peak_memory() -> None:

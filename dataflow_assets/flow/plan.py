@@ -61,9 +61,13 @@ def _plan(run: LibraryRun) -> Plan:
         detect(connection, VALIDATED_DOCUMENTS.derivation, run.scope, VALIDATED_DOCUMENTS.fingerprint(run), stale_to)
         known = {
             row[0]
-            for row in connection.execute(f"SELECT chunk_id FROM chunks WHERE library = {literal(run.library)}").fetchall()
+            for row in connection.execute(
+                f"SELECT chunk_id FROM chunks WHERE library = {literal(run.library)}"
+            ).fetchall()
         }
-        waiting = {step.derivation.table: count_pending(connection, run, step) for step in (CHUNKS, CORRECTIONS, EMBEDDINGS)}
+        waiting = {
+            step.derivation.table: count_pending(connection, run, step) for step in (CHUNKS, CORRECTIONS, EMBEDDINGS)
+        }
         recut = run.spool / "recut.parquet"
         detect(connection, CHUNKS.derivation, run.scope, CHUNKS.fingerprint(run), recut)
     documents, document_tokens, cut, cut_tokens, new, new_tokens = 0, 0, 0, 0, 0, 0
@@ -91,8 +95,12 @@ def _plan(run: LibraryRun) -> Plan:
         if row.status == "valid" and row.text:
             count(
                 chunk_document(
-                    library=run.library, document_id=document_id, text=row.text, markup=row.markup,
-                    settings=run.settings.chunking, input_hash="",
+                    library=run.library,
+                    document_id=document_id,
+                    text=row.text,
+                    markup=row.markup,
+                    settings=run.settings.chunking,
+                    input_hash="",
                 )  # fmt: skip
             )
 
@@ -120,8 +128,12 @@ def _plan(run: LibraryRun) -> Plan:
             if row["document_id"] not in fresh:
                 count(
                     chunk_document(
-                        library=run.library, document_id=row["document_id"], text=row["text"], markup=row["markup"],
-                        settings=run.settings.chunking, input_hash="",
+                        library=run.library,
+                        document_id=row["document_id"],
+                        text=row["text"],
+                        markup=row["markup"],
+                        settings=run.settings.chunking,
+                        input_hash="",
                     )  # fmt: skip
                 )
     asked = {

@@ -35,7 +35,9 @@ def report(run: LibraryRun) -> Changes:
 
     changes = Changes(record=QualityReport, scope=Scope(run.library), parent="run_id", rows=0)
     with run.warehouse.reading() as connection:
-        state = fingerprint_of(drawing.CODE_VERSION, *(_state(connection, run.library, t, c) for t, c in _STATES.items()))
+        state = fingerprint_of(
+            drawing.CODE_VERSION, *(_state(connection, run.library, t, c) for t, c in _STATES.items())
+        )
         last = connection.execute(
             "SELECT input_hash, report_path FROM quality_reports WHERE library = ? ORDER BY generated_at DESC LIMIT 1",
             [run.library],
@@ -83,9 +85,7 @@ def report(run: LibraryRun) -> Changes:
                 )
             )
         changes.made = writer.file
-        changes.details.update(
-            headline=headline(figures), summary=drawing.summary_markdown(figures), report=str(path)
-        )
+        changes.details.update(headline=headline(figures), summary=drawing.summary_markdown(figures), report=str(path))
     changes.after = lambda: end_state(
         run.home,
         run.partition,

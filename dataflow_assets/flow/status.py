@@ -12,7 +12,15 @@ from dataflow_assets.flow.state import read_state
 from dataflow_assets.home import open_index
 from dataflow_assets.warehouse.store import Warehouse
 
-TABLES = ("raw_documents", "validated_documents", "chunks", "corrections", "embeddings", "search_index", "quality_reports")
+TABLES = (
+    "raw_documents",
+    "validated_documents",
+    "chunks",
+    "corrections",
+    "embeddings",
+    "search_index",
+    "quality_reports",
+)
 
 
 def library_states(catalog: Catalog | None, home: Path) -> dict[str, Any]:

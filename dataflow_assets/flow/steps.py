@@ -277,7 +277,7 @@ def _embed(run: LibraryRun, rows: Sequence[dict[str, Any]], notes: Notes) -> Ite
         and row["known_model"] == run.embedder.name
         and len(row["known_vector"]) == run.embedder.dimension
     }
-    for embedding in embed_chunks(asked, embedder=run.embedder, known=known):
+    for embedding in embed_chunks(asked, embedder=run.embedder, settings=run.settings.embeddings, known=known):
         notes.failed += embedding.status == "failed"
         yield embedding
 

@@ -365,15 +365,7 @@ def _create(folder: Path, generation: Generation, hnsw_threshold: int) -> edge.E
 
     folder.mkdir()
     with _engine(f"make an index for {generation.partition}"):
-        shard = edge.EdgeShard.create(
-            str(folder),
-            edge.EdgeConfig(
-                vectors={DENSE: edge.EdgeVectorParams(size=generation.dimension, distance=edge.Distance.Cosine)},
-                sparse_vectors={BM25: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
-                optimizers=_optimizers(generation, hnsw_threshold),
-                wal_enabled=False,
-            ),
-        )
+        shard = edge.EdgeShard.create(str(folder), _config(generation, hnsw_threshold))
         for key in KEYWORD_KEYS:
             shard.update(edge.UpdateOperation.create_field_index(key, edge.PayloadSchemaType.Keyword))
     return shard
@@ -382,17 +374,22 @@ def _create(folder: Path, generation: Generation, hnsw_threshold: int) -> edge.E
 def _load(folder: Path, generation: Generation | None = None, hnsw_threshold: int = 0) -> edge.EdgeShard:
     import qdrant_edge as edge
 
-    config = edge.EdgeConfig(optimizers=_optimizers(generation, hnsw_threshold)) if generation else None
+    config = _config(generation, hnsw_threshold) if generation else None
     with _engine(f"open {folder}"):
         return edge.EdgeShard.load(str(folder), config)
 
 
-def _optimizers(generation: Generation, hnsw_threshold: int) -> edge.EdgeOptimizersConfig:
+def _config(generation: Generation, hnsw_threshold: int) -> edge.EdgeConfig:
     import qdrant_edge as edge
 
     # The engine counts in kilobytes of vectors, and takes 0 for never.
     kilobytes = max(1, hnsw_threshold * generation.dimension * 4 // 1024)
-    return edge.EdgeOptimizersConfig(indexing_threshold=kilobytes, default_segment_number=1)
+    return edge.EdgeConfig(
+        vectors={DENSE: edge.EdgeVectorParams(size=generation.dimension, distance=edge.Distance.Cosine)},
+        sparse_vectors={BM25: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=kilobytes, default_segment_number=1),
+        wal_enabled=False,
+    )
 
 
 def _edge_point(point: Point, vectors: dict[str, Any]) -> edge.Point:

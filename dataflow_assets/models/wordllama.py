@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -46,6 +47,7 @@ PIECE_CHARACTERS = 100_000
 POOL_TOKENS = 4_096
 """Tokens whose vectors are summed at once."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _PARALLELISM = "TOKENIZERS_PARALLELISM"
 _at_fork = False
 
@@ -53,8 +55,8 @@ _at_fork = False
 class WordLlamaEmbedder:
     """Embeds texts with WordLlama's static token vectors; nothing is downloaded.
 
-    A vector depends on its own text alone, never on the texts beside it. Queries and documents are embedded alike. A text
-    without tokens (the empty text) gives a row of NaN. Lone surrogates count as U+FFFD.
+    A vector depends on its own text alone, never on the texts beside it. Queries and documents are embedded alike. A
+    text without tokens (the empty text) gives a row of NaN. Lone surrogates count as U+FFFD.
 
     Args:
         dimension: Length of the vectors, one of `DIMENSIONS`.
@@ -72,7 +74,7 @@ class WordLlamaEmbedder:
         try:
             self._name = f"wordllama-{metadata.version('wordllama')}-{CONFIG}"
         except metadata.PackageNotFoundError as error:
-            raise _broken("it is not installed") from error
+            raise _broken("or not there") from error
         self._dimension = dimension
         self._loaded: tuple[Tokenizer, NDArray[np.float32]] | None = None
 
@@ -94,8 +96,8 @@ class WordLlamaEmbedder:
             kind: Makes no difference to this model.
 
         Returns:
-            Shape (len(texts), dimension): the mean of the vectors of each text's tokens, brought to norm 1; NaN where a text
-            has no tokens.
+            Shape (len(texts), dimension): the mean of the vectors of each text's tokens, brought to norm 1; NaN where a
+            text has no tokens.
 
         Raises:
             ModelError: The package is not installed whole.
@@ -114,7 +116,7 @@ class WordLlamaEmbedder:
                 ids = np.asarray(encoding.ids, dtype=np.intp)
                 for start in range(0, len(ids), POOL_TOKENS):
                     sums[row] += table[ids[start : start + POOL_TOKENS]].sum(axis=0)
-        # The mean and the sum point the same way. Neither does anything else with a zero: 0 / 0 is the NaN that is wanted.
+        # The sum points where the mean does; where there was no token, 0 / 0 is the NaN that is wanted.
         with np.errstate(invalid="ignore"):
             sums /= np.linalg.norm(sums, axis=1, keepdims=True)
         return sums.astype(np.float32)
@@ -141,12 +143,12 @@ def _batches(texts: Sequence[str]) -> Iterator[list[tuple[int, str]]]:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Cut a long text in front of spaces, where the tokenizer starts a new token too; elsewhere only if it must.
+    """Cut a long text at spaces between words, which changes no token; elsewhere only where there are none.
 
     The tokenizer puts a space in front of every text. A piece therefore leaves out the one that it starts with.
     """
     if not text.isascii():
-        text = text.encode("utf-8", "replace").decode("utf-8") if _has_surrogates(text) else text
+        text = _SURROGATE.sub("\ufffd", text)
     start = 0
     while len(text) - start > PIECE_CHARACTERS:
         cut = _cut(text, start)
@@ -164,14 +166,6 @@ def _cut(text: str, start: int) -> int:
         if text[at - 1].isalnum() and text[at + 1].isalnum():
             return at
     return end
-
-
-def _has_surrogates(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def _tokenizer() -> Tokenizer:
@@ -206,13 +200,14 @@ def _folder() -> Path:
     """Find the package's folder without importing it."""
     spec = importlib.util.find_spec("wordllama")
     if spec is None or spec.origin is None:
-        raise _broken("it is not installed")
+        raise _broken("or not there")
     return Path(spec.origin).parent
 
 
 def _broken(what: str) -> ModelError:
     return ModelError(
-        f"The local embedding model cannot be used: of the Python package `wordllama`, {what}. Install the package again."
+        f"The local embedding model cannot be used: the Python package `wordllama` is not whole, {what}. "
+        "Install it again."
     )
 
 

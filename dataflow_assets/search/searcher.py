@@ -130,7 +130,9 @@ class Searcher:
         names = list(dict.fromkeys(libraries)) or list(self._libraries)
         for name in names:
             if name not in self._libraries:
-                raise ConfigurationError(f"There is no library {name!r}. There are: {', '.join(self._libraries) or 'none'}.")
+                raise ConfigurationError(
+                    f"There is no library {name!r}. There are: {', '.join(self._libraries) or 'none'}."
+                )
         for key in filters or ():
             if key not in FILTERS:
                 raise ConfigurationError(f"Results cannot be filtered by {key!r}; allowed are {', '.join(FILTERS)}.")

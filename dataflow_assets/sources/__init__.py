@@ -1,5 +1,8 @@
-"""Sources: where documents come from. Each lists cheap references with a fingerprint, and fetches the bytes of one.
+"""Where documents come from: one module per kind of source, all with the same two questions.
 
-What belongs here: one module per kind of source, all of one shape (`base`). What does not: what is done with a listing
-(`flow.ingest`), and what the bytes mean (`stages.read`). What a source gives is hostile until proven.
+What belongs here: listing what a source has, cheaply and whole, and fetching the bytes of one item; the table of names
+and media types. What does not: which items are fetched (`flow.ingest` compares the listing with the tables), what the
+bytes say (`stages.read`), and settings (`settings`).
+
+A source that cannot be listed whole says so and lists nothing: what is missing from a listing is deleted downstream.
 """

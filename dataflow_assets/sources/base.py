@@ -1,4 +1,4 @@
-"""What the rest of the house knows of a source."""
+"""What the rest of the house knows of a source, and the one place where settings become a source."""
 
 from __future__ import annotations
 
@@ -12,51 +12,54 @@ from dataflow_assets.settings import SourceSettings
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A reference to one document at its source."""
+    """A reference to one document at its source, as a listing gives it. It holds no content and no open thing."""
 
     uri: str
-    """Where it lies, for a person; valid Unicode, and another one for each item."""
+    """Where the item lies, for people: valid Unicode, different for different items."""
     path_key: str
-    """What identifies it within its source, in every run and every home."""
+    """The item's identity within its source, the same wherever the source itself lies."""
+    media_type: str
+    """What the source says, or the name suggests, the bytes are."""
+    size_bytes: int | None
+    """Size of the bytes, where the listing knows it."""
     fingerprint: str | None
-    """Changes when the content may have; from the listing alone."""
-    size_bytes: int | None = None
-    media_type: str | None = None
-    """What the source says the bytes are; None leaves it to the name."""
+    """Differs where the bytes may differ; equal fingerprints promise equal bytes. None promises nothing."""
     problem: str | None = None
-    """Why it will never be fetched as it is; its document is rejected with this reason."""
+    """Why this item can never be fetched as it is, as a sentence; its document is rejected with it."""
 
 
 class Source(Protocol):
-    """Lists references and fetches the bytes of one."""
+    """A body of items."""
 
     @property
     def notes(self) -> Sequence[str]:
-        """What the last listing passed over and a person should know."""
+        """What the last whole listing left out and a person should know, as sentences."""
 
     def list(self) -> Iterator[Item]:
-        """List every item, in an order that does not change, without reading any.
+        """List every item, in an order that does not change, without reading content.
 
         Raises:
-            SourceUnavailable: The source cannot be listed now, or not whole.
+            SourceUnavailable: The source cannot be listed, or not whole. May come after some items: a listing counts
+            only
+                once it has ended.
         """
 
     def fetch(self, item: Item) -> bytes:
-        """Read one item.
+        """Fetch the bytes of an item that was listed, also by another process, and has no problem.
 
         Raises:
-            FetchFailed: Not now; it may work later.
-            ItemRefused: Not as it is.
+            FetchFailed: It cannot be fetched now; it may be later.
+            ItemRefused: It cannot be fetched as it is.
         """
 
 
 def open_source(settings: SourceSettings, *, base: Path) -> Source:
-    """Open the source that a library's settings name.
+    """Make the source that settings describe. Nothing is opened or touched yet.
 
     Args:
-        settings: Of the source.
+        settings: The source's settings; their class decides the kind.
         base: The folder that relative paths start from: the catalog's.
     """
-    from dataflow_assets.sources.files import FolderSource
+    from dataflow_assets.sources.files import FilesSource
 
-    return FolderSource(settings, base=base)
+    return FilesSource(settings, base=base)

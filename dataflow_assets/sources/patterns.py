@@ -1,117 +1,168 @@
-"""Patterns of paths: `*` and `?` stay within a name, `**` crosses folders, `[...]` is one of a set.
+"""Patterns of files, as `include` and `exclude` take them.
 
-A pattern matches the whole path below the source's root. What begins with a dot is hidden and is matched only by a pattern
-part that begins with a dot, so that `**/*` does not take `.git` along.
+A pattern is matched against the whole path below the source's folder, part by part:
+
+- `*` stands for any characters of one part, `?` for one, `[abc]`, `[a-z]` and `[!a-z]` for one of, or not of, a set;
+- `**` as a whole part stands for any number of folders, also none: `**/*.md` takes `intro.md` too, and `drafts/**` all
+  that lies below `drafts`, at any depth;
+- a `/` at the end stands for `/**`; a `/` or `./` at the start stands for nothing;
+- capitals count.
+
+In `include`, no wildcard stands for the dot that a hidden name starts with: `**/*` leaves out `.git/config`, and
+`.github/**` or `**/.env` take what they name. In `exclude`, wildcards stand for that dot too.
+
+Patterns become regular expressions in which no piece is tried in more than one place without need (atomic groups), so
+that no pattern takes exponential time.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterable
+
+_MAX_NESTED = 50
+"""Longer patterns look into every folder: groups nest here, and their number is limited."""
+_PART = "[^/]+"
+_SEEN_PART = r"(?!\.)[^/]+"
 
 
-class PathPatterns:
-    """Says which paths a source takes.
+class Patterns:
+    """Says which paths of a source are taken, and which folders have to be looked into for that.
 
     Args:
-        include: A path is taken if one of them matches it,
-        exclude: and none of these. A folder that one of them matches, as `drafts/**` does, is not entered.
+        include: Patterns of which one must match.
+        exclude: Patterns of which none may match.
     """
 
-    def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
-        self._include = [_parts(pattern) for pattern in include]
-        self._exclude = [_parts(pattern) for pattern in exclude]
+    def __init__(self, include: Iterable[str], exclude: Iterable[str]) -> None:
+        takes = [_parts(pattern) for pattern in include]
+        leaves = [_parts(pattern) for pattern in exclude]
+        self._take = _OneOf(_whole(parts, hidden=False) for parts in takes)
+        self._leave = _OneOf(_whole(parts, hidden=True) for parts in leaves)
+        self._enter = _OneOf(_leading(parts) for parts in takes)
+        # What ends in ** leaves out everything below the folders that match what stands before it.
+        self._skip = _OneOf(_whole(parts[:-1], hidden=True) for parts in leaves if len(parts) > 1 and parts[-1] == "**")
+        self._skip_all = ["**"] in leaves
 
-    def takes(self, path: Sequence[str]) -> bool:
-        """Say whether the file with these path parts is taken."""
-        return any(_matches(pattern, path, hidden=False) for pattern in self._include) and not any(
-            _matches(pattern, path, hidden=True) for pattern in self._exclude
-        )
+    def takes(self, path: str) -> bool:
+        """Say whether a file is taken.
 
-    def enters(self, path: Sequence[str]) -> bool:
-        """Say whether a folder may hold a file that is taken."""
-        return any(_may_hold(pattern, path) for pattern in self._include) and not any(
-            pattern[-1] == "**" and _matches(pattern, [*path, "x"], hidden=True) for pattern in self._exclude
-        )
+        Args:
+            path: Its path below the source's folder, parts joined with `/`.
+        """
+        return self._take(path) and not self._leave(path)
+
+    def enters(self, folder: str) -> bool:
+        """Say whether something below a folder might be taken."""
+        return self._enter(folder) and not self._skip_all and not self._skip(folder)
 
 
-def _parts(pattern: str) -> tuple[str, ...]:
+class _OneOf:
+    """Says whether one of several expressions matches the whole of a path."""
+
+    def __init__(self, expressions: Iterable[str]) -> None:
+        self._compiled = [re.compile(rf"(?:{expression})\Z", re.DOTALL) for expression in expressions]
+
+    def __call__(self, path: str) -> bool:
+        return any(expression.match(path) for expression in self._compiled)
+
+
+def _parts(pattern: str) -> list[str]:
+    if pattern.endswith("/"):
+        pattern += "**"
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
-    return tuple(part for i, part in enumerate(parts) if part != "**" or i == 0 or parts[i - 1] != "**") or ("**",)
+    # Neighbouring ** say the same as one.
+    return [part for n, part in enumerate(parts) if not (part == "**" and n and parts[n - 1] == "**")]
 
 
-def _matches(pattern: Sequence[str], path: Sequence[str], *, hidden: bool) -> bool:
-    # States of an automaton: the set of pattern positions that the parts read so far lead to. Linear in both.
-    states = _closed({0}, pattern)
-    for part in path:
-        following = set()
-        for state in states:
-            if state == len(pattern):
-                continue
-            if pattern[state] == "**":
-                if hidden or not part.startswith("."):
-                    following.add(state)
-            elif _name_matches(pattern[state], part, hidden):
-                following.add(state + 1)
-        states = _closed(following, pattern)
-        if not states:
-            return False
-    return len(pattern) in states or (len(pattern) - 1 in states and pattern[-1] == "**" and bool(path))
+def _whole(parts: list[str], *, hidden: bool) -> str:
+    """Write the expression for a whole path.
 
-
-def _may_hold(pattern: Sequence[str], path: Sequence[str]) -> bool:
-    states = _closed({0}, pattern)
-    for part in path:
-        following = set()
-        for state in states:
-            if state == len(pattern):
-                continue
-            if pattern[state] == "**":
-                if not part.startswith("."):
-                    following.add(state)
-            elif _name_matches(pattern[state], part, False):
-                following.add(state + 1)
-        states = _closed(following, pattern)
-    return any(state < len(pattern) for state in states)
-
-
-def _closed(states: set[int], pattern: Sequence[str]) -> set[int]:
-    """Add the states that `**` reaches without reading anything."""
-    closed = set(states)
-    for state in sorted(states):
-        while state < len(pattern) and pattern[state] == "**":
-            state += 1
-            closed.add(state)
-    return closed
-
-
-def _name_matches(pattern: str, name: str, hidden: bool) -> bool:
-    if name.startswith(".") and not hidden and not pattern.startswith("."):
-        return False
-    return _compiled(pattern).fullmatch(name) is not None
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    said, i = "", 0
-    while i < len(pattern):
-        character = pattern[i]
-        i += 1
-        if character == "*":
-            # Lazy; names are at most 255 bytes, which bounds what backtracking can cost.
-            rest = pattern[i:].lstrip("*")
-            i = len(pattern) - len(rest)
-            said += ".*?" if rest else ".*"
-        elif character == "?":
-            said += "."
-        elif character == "[" and (end := pattern.find("]", i + 1)) > 0:
-            inner = pattern[i:end].replace("\\", r"\\").replace("[", r"\[").replace("&", r"\&").replace("~", r"\~").replace("|", r"\|")
-            said += f"[{'^' + inner[1:] if inner.startswith(('!', '^')) else inner}]"
-            i = end + 1
+    Between two `**` the first place that fits is as good as any other, so nothing is tried again behind it; only what
+    follows the last `**` has to reach the end.
+    """
+    folder = f"(?:{_PART if hidden else _SEEN_PART}/)"
+    runs: list[list[str]] = [[]]
+    for part in parts:
+        if part == "**":
+            runs.append([])
         else:
-            said += re.escape(character)
-    try:
-        return re.compile(said, re.DOTALL)
-    except re.error:
-        return re.compile(re.escape(pattern))
+            runs[-1].append(_part(part, hidden=hidden))
+    if len(runs) == 1:
+        return "/".join(runs[0]) or "(?!)"
+    first, *middle, last = runs
+    expression = "".join(f"{part}/" for part in first)
+    for run in middle:
+        expression += "(?>" + folder + "*?" + "".join(f"{part}/" for part in run) + ")"
+    if last:
+        return expression + folder + "*?" + "/".join(last)
+    return expression + folder + "*+" + (_PART if hidden else _SEEN_PART)
+
+
+def _leading(parts: list[str]) -> str:
+    """Write the expression for the folders that may hold, at any depth, what a pattern matches."""
+    if len(parts) > _MAX_NESTED:
+        return ".+"
+    expression, closing = "", ""
+    for n, part in enumerate(parts[:-1] if parts[-1:] != ["**"] else parts):
+        separator = "/" if n else ""
+        if part == "**":
+            names_hidden = any(later.startswith((".", "[.")) for later in parts[n + 1 :])
+            folder = _PART if names_hidden else _SEEN_PART
+            expression += f"(?:{folder}(?:/{folder})*)?" if not n else f"(?:/{folder})*"
+            break
+        expression += f"(?:{separator}{_part(part, hidden=False)}"
+        closing = (")?" if n else ")") + closing
+    return (expression + closing) or "(?!)"
+
+
+def _part(part: str, *, hidden: bool) -> str:
+    """Write the expression for one part of a path."""
+    pieces, wildcard_first = _pieces(part)
+    guard = r"(?!\.)" if wildcard_first and not hidden else ""
+    if len(pieces) == 1:
+        return guard + pieces[0]
+    first, *middle, last = pieces
+    # The first place where a middle piece fits is as good as any other.
+    inner = "".join(f"(?>[^/]*?{piece})" for piece in middle if piece)
+    # A lone * needs one character at least: no part of a path is empty.
+    least = "(?=[^/])" if not any(pieces) else ""
+    return f"{guard}{least}{first}{inner}[^/]*{last}"
+
+
+def _pieces(part: str) -> tuple[list[str], bool]:
+    """Cut a part at its stars, and say whether it starts with a wildcard."""
+    pieces = [""]
+    at = 0
+    while at < len(part):
+        char = part[at]
+        if char == "*":
+            pieces.append("")
+        elif char == "?":
+            pieces[-1] += "[^/]"
+        elif char == "[" and (end := part.find("]", at + (3 if part[at + 1 : at + 2] == "!" else 2))) > 0:
+            pieces[-1] += _set(part[at + 1 : end])
+            at = end
+        else:
+            pieces[-1] += re.escape(char)
+        at += 1
+    return pieces, part[:1] in ("*", "?") or pieces[0].startswith("(?!/)")
+
+
+def _set(content: str) -> str:
+    """Write the expression for what stands in brackets."""
+    negated = content.startswith("!")
+    chars = content[negated:]
+    single, ranges = "", ""
+    at = 0
+    while at < len(chars):
+        if chars[at + 1 : at + 2] == "-" and at + 2 < len(chars):
+            if chars[at] <= chars[at + 2]:
+                ranges += f"{re.escape(chars[at])}-{re.escape(chars[at + 2])}"
+            at += 3
+        else:
+            single += re.escape(chars[at])
+            at += 1
+    if not single + ranges:
+        return "(?!/)[^/]" if negated else "(?!)"
+    return f"(?!/)[{'^' if negated else ''}{single}{ranges}]"

@@ -1,92 +1,160 @@
-"""The stage that embeds: one sound vector for each chunk, and one request for each text."""
+"""Embed: a vector for every text that is searched, and the checks on it.
+
+What belongs here: one vector per text for all its copies, vectors that are known already, and what makes a vector
+unsound. What does not: how a vector is made (`models`), and what is searched of a chunk, its own text or the corrected
+one (the warehouse chooses).
+
+An unsound vector is never stored: the row says `refused`, with the reason. The chunk is still found by its words.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dataflow_assets.models.base import Embedder
 from dataflow_assets.records import Embedding, Finding
+from dataflow_assets.settings import EmbeddingSettings, Severity
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CODE_VERSION = 1
+    from dataflow_assets.models.base import Embedder
 
-NORM_RANGE = (0.1, 10.0)
-"""A vector outside it gets a warning: models give norms near 1."""
+CODE_VERSION = 1
+"""Part of the stage's fingerprint: another number embeds every text again."""
+
+MIN_NORM = 0.1
+MAX_NORM = 10.0
+"""A norm outside is a warning: models give vectors of norm 1, and dot products take them to be so."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchedText:
-    """The text of a chunk that is searched: the corrected one where there is one."""
+    """The text of a chunk as it is searched."""
 
     library: str
     chunk_id: str
     document_id: str
     text: str
+    """The corrected text where there is one, else the chunk's own."""
     text_hash: str
+    """Hash of `text`."""
     input_hash: str
+    """Hash of what the row is made from; passed on."""
 
 
 def embed_chunks(
-    chunks: Sequence[SearchedText], *, embedder: Embedder, known: Mapping[str, NDArray[np.float32]] | None = None
+    chunks: Sequence[SearchedText],
+    *,
+    embedder: Embedder,
+    settings: EmbeddingSettings,
+    known: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> list[Embedding]:
-    """Embed chunks.
+    """Embed the texts of chunks, each text once.
 
     Args:
-        chunks: What is embedded; a text that several share is embedded once.
-        embedder: The model.
-        known: Text hash -> vector of this model that is there already.
+        chunks: The chunks; those with the same `text_hash` share a vector.
+        embedder: Makes the vectors.
+        settings: What is asked for.
+        known: Vectors that this model made before, by `text_hash`; a sound one is not made again.
 
     Returns:
-        One row per chunk, in order. A vector that is not sound is `refused`, with the reason.
+        One row per chunk, in order: `embedded` with a vector of shape (settings.dimension,), or `refused` with a
+        reason.
+
+    Raises:
+        ModelError: The embedder cannot be used at all.
     """
-    vectors = dict(known or {})
+    vectors: dict[str, NDArray[np.float32] | None] = {
+        text_hash: vector
+        for text_hash, vector in (known or {}).items()
+        if _fault(embedding_issues(vector, settings.dimension)) is None
+    }
     asked = {chunk.text_hash: chunk.text for chunk in chunks if chunk.text_hash not in vectors}
     if asked:
-        vectors.update(zip(asked, embedder.embed(list(asked.values()), kind="document"), strict=True))
-    rows = []
-    for chunk in chunks:
-        vector = vectors[chunk.text_hash]
-        errors = [f.message for f in embedding_findings(vector, embedder.dimension) if f.severity != "warning"]
-        rows.append(
-            Embedding(
-                library=chunk.library,
-                chunk_id=chunk.chunk_id,
-                document_id=chunk.document_id,
-                text_hash=chunk.text_hash,
-                model=embedder.name,
-                dimension=embedder.dimension,
-                vector=None if errors else vector,
-                status="refused" if errors else "embedded",
-                reason=" ".join(errors) or None,
-                input_hash=chunk.input_hash,
-            )
+        made = embedder.embed(list(asked.values()), kind="document")
+        # A row too few shows as a missing vector in the checks.
+        vectors |= {text_hash: made[row] if row < len(made) else None for row, text_hash in enumerate(asked)}
+    faults = {key: _fault(embedding_issues(vector, settings.dimension)) for key, vector in vectors.items()}
+    return [
+        Embedding(
+            library=chunk.library,
+            chunk_id=chunk.chunk_id,
+            document_id=chunk.document_id,
+            text_hash=chunk.text_hash,
+            model=embedder.name,
+            dimension=settings.dimension,
+            vector=None if faults[chunk.text_hash] else vectors[chunk.text_hash],
+            status="refused" if faults[chunk.text_hash] else "embedded",
+            reason=faults[chunk.text_hash],
+            input_hash=chunk.input_hash,
         )
-    return rows
+        for chunk in chunks
+    ]
 
 
-def embedding_findings(vector: NDArray[np.float32] | None, dimension: int) -> tuple[Finding, ...]:
-    """Say what is wrong with a vector of a model that makes vectors of a dimension."""
+def embedding_issues(vector: NDArray[np.float32] | None, dimension: int) -> tuple[Finding, ...]:
+    """Check a vector.
+
+    Args:
+        vector: Shape (dimension,), or None where there is none.
+        dimension: The length that it should have.
+
+    Returns:
+        What is wrong with it; an `error` makes it unusable, a `warning` does not.
+    """
     import numpy as np
 
-    def finding(validator: str, severity: str, message: str, value: str) -> Finding:
-        suggestion = "Look at the chunk's text: one without words has no vector. The chunk is found by its words alone."
-        return Finding(validator, severity, message, "vector", value, suggestion)  # type: ignore[arg-type]
-
     if vector is None:
-        return (finding("vector_there", "error", "The model gave no vector.", "NULL"),)
-    if len(vector) != dimension:
-        said = f"The vector has {len(vector)} numbers instead of {dimension}."
-        return (finding("dimension", "error", said, str(len(vector))),)
-    norm = float(np.linalg.norm(vector))
-    if not math.isfinite(norm):
-        return (finding("finite", "error", "The vector has values that are no finite numbers.", "NaN or infinite"),)
-    if not NORM_RANGE[0] <= norm <= NORM_RANGE[1]:
-        said = f"The vector's norm is {norm:.3g}, outside {NORM_RANGE[0]} to {NORM_RANGE[1]}."
-        return (finding("norm", "warning", said, f"{norm:.3g}"),)
+        return (_finding("missing", "error", "There is no vector.", "NULL", _AGAIN),)
+    if vector.shape != (dimension,):
+        return (
+            _finding(
+                "dimension",
+                "error",
+                f"The vector has the shape {vector.shape}, not ({dimension},).",
+                str(vector.shape),
+                "Set embeddings.dimension to what the model gives.",
+            ),
+        )
+    values = vector.astype(np.float64)
+    squares = float(values @ values)
+    if not np.isfinite(squares):
+        bad = int(np.count_nonzero(~np.isfinite(values)))
+        return (
+            _finding(
+                "finite",
+                "error",
+                f"The vector has {bad} values that are no finite numbers: the model found nothing to embed.",
+                str(bad),
+                "Nothing needs to be done: the chunk is found by its words.",
+            ),
+        )
+    norm = squares**0.5
+    if not MIN_NORM <= norm <= MAX_NORM:
+        return (
+            _finding(
+                "norm",
+                "warning",
+                f"The vector's norm is {norm:.3g}, outside of {MIN_NORM:g} to {MAX_NORM:g}.",
+                f"{norm:.6g}",
+                "Use a model that gives vectors of norm 1.",
+            ),
+        )
     return ()
+
+
+_AGAIN = "Run again; if it stays so, choose another model."
+
+
+def _finding(rule: str, severity: Severity, message: str, value: str, suggestion: str) -> Finding:
+    return Finding(
+        validator=rule, severity=severity, message=message, field="vector", value=value, suggestion=suggestion
+    )
+
+
+def _fault(findings: Sequence[Finding]) -> str | None:
+    """Give the first error's message: why a vector cannot be used."""
+    return next((finding.message for finding in findings if finding.severity in ("error", "critical")), None)

@@ -173,6 +173,7 @@ _OUTSIDE = _markdown(r"(?:[ ]{4}|[ ]{0,3}\t)")
 _IN_LIST = _markdown(r"(?:[ ]{8}|[ ]{0,3}\t[ ]{0,3}\t)")
 _INDENTED_ITEM = re.compile(r"[ ]{4}|[ ]{0,3}\t")
 _CLOSING = re.compile(r"\n[ \t]*+(`{3,}+|~{3,}+)[ \t]*+(?=\n|\Z)")
+_NEAR = 10_000
 _LONGEST_FENCE = 16
 """Longer fences count as this long, so that finding the end of one is a look-up."""
 _DELIMITERS = re.compile(r"^[ \t]*+:?-++:?[ \t]*+\|[-:| \t]*$", re.MULTILINE)
@@ -188,6 +189,8 @@ _START = (
     rf"|(?P<underline>{_UNDERLINE})|(?P<code>(?:[ ]{{4}}|[ ]{{0,3}}\t)[^\S\n]*+\S)"
     rf"|(?P<other>(?i:{_RAW})|[ ]{{0,3}}>[^\n]*(?:```|~~~)))"
 )
+_PROSE_LINE = re.compile(r"[ \t]*+(?:[-+*][ \t]++)?\w")
+"""A line that an indented line continues, without a blank line between them."""
 _FIRST_START = re.compile(_START)
 _PLAIN_START = re.compile("\n" + _START)
 """Lines that may be, or begin, a heading or code; with the newline before them, since a literal is found fastest."""
@@ -201,6 +204,7 @@ class _Markdown:
         self.blocks: list[Block] = []
         self.code: list[tuple[int, int]] = []
         self.closings: dict[str, list[int]] | None = None
+        self.unclosed = False
 
     def structure(self) -> Structure:
         text, out, code = self.text, self.blocks, self.code
@@ -225,9 +229,7 @@ class _Markdown:
                     kind = "html"
                 elif "|" in (body := text[position:end]) and "-" in body and _DELIMITERS.search(body):
                     kind = "table"
-                out.append(
-                    new(kind, position, end, _indent(text[position : position + 40]) if indented else 0, joined)
-                )
+                out.append(new(kind, position, end, _indent(text[position : position + 40]) if indented else 0, joined))
             elif group == "list":
                 if not listed and indented and _INDENTED_ITEM.match(text, position):
                     end, following = self.indented_code(position)
@@ -284,11 +286,14 @@ class _Markdown:
                 out.append(Block("heading", start, position, b - a))
             elif group == "fence":
                 position = self.fence_end(match)
+                if self.unclosed:
+                    return None
                 code.append((start, position))
             else:
                 before = text[max(text.rfind("\n", 0, max(start - 1, 0)) + 1, start - 200) : start]
-                if group == "other" or (group == "underline") != (not before.strip()):
-                    return None  # raw HTML, a quote; an underline of something; code after a blank line
+                quiet = not before.strip() if group == "underline" else group == "code" and _PROSE_LINE.match(before)
+                if not quiet:
+                    return None
             match = search(text, max(position - 1, start))
         return Structure(out, code)
 
@@ -303,22 +308,32 @@ class _Markdown:
     def fence_end(self, match: re.Match[str]) -> int:
         """Where fenced code ends: behind its closing line; behind its list item, or the text, where there is none."""
         text = self.text
+        begin, opened = match.span("fence")
+        line = text[begin:opened].lstrip(" \t")
+        mark = line[: len(line) - len(line.lstrip(line[0]))]
+        near = text.find(mark, opened, opened + _NEAR)
+        if near >= 0:  # mostly the next place where the mark stands is the closing line
+            stop = text.find("\n", near)
+            end = stop if stop >= 0 else len(text)
+            if not text[text.rfind("\n", begin, near) + 1 : end].strip(" \t").strip(mark[0]):
+                return end + (stop >= 0)
         if self.closings is None:
             self.closings = {}
             for closing in _CLOSING.finditer(text):
-                mark = closing[1]
-                for length in range(3, min(len(mark), _LONGEST_FENCE) + 1):
-                    self.closings.setdefault(mark[0] * length, []).append(closing.start() + 1)
-        line = match["fence"].lstrip(" \t")
-        mark = line[0] * min(len(line) - len(line.lstrip(line[0])), _LONGEST_FENCE)
+                for length in range(3, min(len(closing[1]), _LONGEST_FENCE) + 1):
+                    self.closings.setdefault(closing[1][:length], []).append(closing.start() + 1)
+        mark = mark[:_LONGEST_FENCE]
         found = self.closings.get(mark, [])
-        at = bisect_left(found, match.end("fence"))
+        at = bisect_left(found, opened)
         if at < len(found):
             end = text.find("\n", found[at])
             return len(text) if end < 0 else end + 1
-        indent = _indent(match["fence"])
-        body = _deeper(min(indent, 40) - 1).match(text, match.end("fence")) if indent else None
-        return match.end("fence") if indent and not body else body.end(1) if body else len(text)
+        self.unclosed = True
+        indent = _indent(text[begin:opened])
+        if not indent:
+            return len(text)
+        body = _deeper(min(indent, 40) - 1).match(text, opened)
+        return body.end(1) if body else opened
 
     def raw(self, position: int, end: int) -> tuple[int, int]:
         """Where raw HTML ends, and where the next block starts; code is remembered."""
@@ -363,8 +378,31 @@ _SECTION = re.compile(
 )
 _DIRECTIVE = re.compile(r"[ \t]*+\.\.[ \t]++(?:\|[^|\n]*\|[ \t]++)?([A-Za-z][\w:.+-]*?)::(?![^ \t\n])[^\n]*\n?")
 _CODE_DIRECTIVES = frozenset(
-    "code code-block sourcecode parsed-literal literalinclude highlight ipython prompt doctest testcode testoutput "
-    "testsetup testcleanup productionlist math raw graphviz digraph graph mermaid uml plantuml command-output".split()
+    [
+        "code",
+        "code-block",
+        "sourcecode",
+        "parsed-literal",
+        "literalinclude",
+        "highlight",
+        "ipython",
+        "prompt",
+        "doctest",
+        "testcode",
+        "testoutput",
+        "testsetup",
+        "testcleanup",
+        "productionlist",
+        "math",
+        "raw",
+        "graphviz",
+        "digraph",
+        "graph",
+        "mermaid",
+        "uml",
+        "plantuml",
+        "command-output",
+    ]
 )
 _RST_ITEM = re.compile(r"[ \t]*+(?:[-+*•]|\(?(?:\d{1,9}|[A-Za-z#])[.)])[ \t]++(?=\S)")
 _RST_TABLE = re.compile(r"[ \t]*+(?:\+[-=]|=++[ ]+=|\|[^\n]*\|[ \t]*+\n)")
@@ -386,35 +424,35 @@ class _Rst:
         listed = False
         list_column = 0
         while position < stop:
+            section = self.section(position)
+            if section:
+                style = (section["over"] or "") + section["under"]
+                end = section.end()
+                out.append(Block("heading", position, end, levels.setdefault(style, len(levels) + 1)))
+                listed = False
+                position = self.after(end)
+                continue
+            directive = _DIRECTIVE.match(text, position)
+            if directive and directive[1].lower() in _CODE_DIRECTIVES:
+                end = directive.end()
+                column = _indent(directive[0])
+                listed = listed and column > list_column
+                inside = _deeper(min(column, 200)).match(text, end)
+                end = inside.end(1) if inside else end
+                out.append(Block("code", position, end, column, listed))
+                code.append((position, end))
+                position = inside.end() if inside else self.after(end)
+                continue
             match = _RUN.match(text, position)
             if match is None:
                 break
             end, following = match.end(1), match.end()
             body = match[1]
             column = _indent(body)
-            section = self.section(position)
-            if section:
-                over = section["over"] or ""
-                if not over or over == section["under"]:
-                    level = levels.setdefault(over + section["under"], len(levels) + 1)
-                    end = section.end()
-                    out.append(Block("heading", position, end, level))
-                    listed = False
-                    after = _TAIL.match(text, end)
-                    position = after.end() if after else end
-                    continue
             if listed and column <= list_column and not _RST_ITEM.match(body):
                 listed = False
-            directive = _DIRECTIVE.match(body) if ".." in body[: column + 3] else None
             if directive:
-                if directive[1].lower() in _CODE_DIRECTIVES:
-                    inside = _deeper(column).match(text, position + directive.end())
-                    end = inside.end(1) if inside else position + directive.end()
-                    following = inside.end() if inside else self.after(end)
-                    out.append(Block("code", position, end, column, listed))
-                    code.append((position, end))
-                else:
-                    out.append(Block("paragraph", position, end, column, listed))
+                out.append(Block("paragraph", position, end, column, listed))
             elif body.startswith(">>>", column):
                 out.append(Block("code", position, end, column, listed))
                 code.append((position, end))
@@ -448,7 +486,9 @@ class _Rst:
             return None
         title, line = match["title"].rstrip(), match.end("under")
         length = len(match[0]) - (line - 1 - match.start()) - (match[0].endswith("\n"))
-        if length < min(len(title), 4) or (not match["over"] and _indent(match[0])):
+        if match["over"] not in (None, match["under"]) or (not match["over"] and _indent(match[0])):
+            return None
+        if length < min(len(title), 4):
             return None
         return match
 

@@ -4,8 +4,9 @@ What belongs here: the only use of the tokenizer in the house, exact for every t
 deciding where a text is cut (`stages.chunk`).
 
 The tokenizer's low-level binding is used, since its public wrapper refuses special-token text such as `<|endoftext|>` and
-everything from a million characters on; a document that merely mentions such a text is still a document. Importing it
-takes half a second, so this module imports it on first use.
+everything from a million characters on; a document that merely mentions such a text is still a document. It is loaded
+beside its package, on first use: importing the package unpacks three vocabularies that nobody here reads, which takes half
+a second and 60 MB.
 
 Counting a text again for every piece that it may be cut into is what makes splitters slow. It is not needed where the
 tokenizer cannot see across a cut: cl100k first divides a text by a regular expression without look-behind and merges
@@ -21,10 +22,15 @@ Classes of characters are named by ranges that no version of Unicode changes.
 
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
 import re
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from dataflow_assets.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,10 +50,25 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @cache
-def _tokenizer() -> Any:
-    from bpe_openai import _bindings
+def _package() -> Path:
+    spec = importlib.util.find_spec("bpe_openai")
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigurationError(
+            "The package bpe-openai is not installed: install dataflow_assets with its requirements."
+        )
+    return Path(spec.submodule_search_locations[0])
 
-    return _bindings.tokenizer_for_encoding(ENCODING)
+
+@cache
+def _tokenizer() -> Any:
+    found = importlib.machinery.PathFinder.find_spec("bpe_openai._bindings", [str(_package())])
+    if found is None or found.loader is None:
+        raise ConfigurationError(
+            "The package bpe-openai has no compiled part for this machine: install its wheel again."
+        )
+    bindings = importlib.util.module_from_spec(found)
+    found.loader.exec_module(bindings)
+    return bindings.tokenizer_for_encoding(ENCODING)
 
 
 @cache
@@ -77,13 +98,15 @@ def is_sound(text: str) -> bool:
 
 @cache
 def _byte_lengths() -> NDArray[np.int32]:
-    """The length in bytes of every token."""
-    import numpy as np
-    from bpe_openai.registry import cl100k_base
+    """The length in bytes of every token, from the vocabulary: lines of a token in base64 and its number."""
+    import gzip
 
-    ranks: dict[bytes, int] = cl100k_base()["mergeable_ranks"]
-    lengths = np.zeros(max(ranks.values()) + 1, np.int32)
-    lengths[np.fromiter(ranks.values(), np.int64, len(ranks))] = np.fromiter(map(len, ranks), np.int32, len(ranks))
+    import numpy as np
+
+    lines = gzip.decompress((_package() / "data" / f"{ENCODING}.tiktoken.gz").read_bytes()).split()
+    numbers = np.array(lines[1::2], np.int64)
+    lengths = np.zeros(numbers.max() + 1, np.int32)
+    lengths[numbers] = [len(token) // 4 * 3 - token.count(b"=") for token in lines[::2]]
     return lengths
 
 
@@ -97,6 +120,7 @@ def token_ends(text: str) -> NDArray[np.int32]:
     Returns:
         One position per token, in code points, never falling. A token that ends inside a character has the position
         after that character, so several may share one position.
+        The number of tokens before a seam is `bisect_right(ends, seam)`.
     """
     import numpy as np
 
@@ -114,16 +138,6 @@ def token_ends(text: str) -> NDArray[np.int32]:
         parts.append(_ends(text[start:stop]) + np.int32(start))
         start = stop
     return np.concatenate(parts)
-
-
-def tokens_before(ends: NDArray[np.int32], position: int) -> int:
-    """Count the tokens that end at or before a position.
-
-    Args:
-        ends: What `token_ends` gave for the text.
-        position: A position in it.
-    """
-    return int(ends.searchsorted(ends.dtype.type(position), "right"))  # another type would copy all of `ends`
 
 
 def _ends(text: str) -> NDArray[np.int32]:

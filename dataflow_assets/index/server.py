@@ -1,0 +1,396 @@
+"""The index on a Qdrant server or cluster: a collection for each publication, and an alias for the published one.
+
+What belongs here: the same interface as `edge`, over the network. What does not: ranking (`fusion`) and words (`bm25`): the
+sparse vectors are made here, by the same code as the embedded ones, so both find the same.
+
+    dataflow--<partition>             the alias that searches use
+    dataflow--<partition>--<token>    a collection; nobody writes to it once the alias leads to it
+
+A writer fills a collection that nobody knows of, and one alias operation, which the server applies at once, makes it the
+published state. A change therefore copies the points that stay, over the network and back: 1 % changed of 100,000 points
+moves all of them. That is the price of searches that never see half of a run's work; a server has no cheaper snapshot that
+can be written to. What is known of a publication stands in the payload of one point of a collection beside it,
+`dataflow--publications`.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from dataflow_assets.errors import IndexError_, IndexMissing
+from dataflow_assets.index.base import Candidate, Generation, Hit, IndexQuery, Point, Publication
+from dataflow_assets.index.fusion import rank
+from dataflow_assets.index.points import (
+    BM25,
+    DENSE,
+    KEYWORD_KEYS,
+    checked_partition,
+    dense_vector,
+    is_chunk_id,
+    point_id,
+    storable,
+)
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+PREFIX: Final = "dataflow--"
+PUBLICATIONS: Final = "dataflow--publications"
+BATCH: Final = 200
+"""Points of a request: with vectors of 2,048 numbers about 4 MB, under the server's limit of 32 MB."""
+TIMEOUT_SECONDS: Final = 60
+
+
+class ServerIndex:
+    """The collections of a Qdrant server.
+
+    Args:
+        url: The server's address; `:memory:` is the client's imitation of a server, for tests alone.
+        api_key: Its key; it stands in no message.
+        hnsw_threshold: From this many points on the server builds a graph.
+    """
+
+    def __init__(self, url: str, api_key: str | None = None, *, hnsw_threshold: int = 50_000) -> None:
+        self._url = url
+        self._api_key = api_key
+        self._hnsw_threshold = hnsw_threshold
+
+    @cached_property
+    def _client(self) -> QdrantClient:
+        from qdrant_client import QdrantClient
+
+        if self._url == ":memory:":
+            return QdrantClient(":memory:")
+        return QdrantClient(url=self._url, api_key=self._api_key, timeout=TIMEOUT_SECONDS, check_compatibility=False)
+
+    @contextmanager
+    def write(self, generation: Generation, *, fresh: bool = False) -> Iterator[ServerWriter]:
+        """Change a partition; see `SearchIndex.write`. A block that changes nothing publishes nothing new."""
+        partition = checked_partition(generation.partition)
+        published = self.published(partition)
+        with self._asking(f"clean up the index of {partition}"):
+            self._clean(partition, keep=published.name if published else None)
+        carry = (
+            published is not None
+            and not fresh
+            and (published.generation.name, published.generation.dimension) == (generation.name, generation.dimension)
+        )
+        writer = ServerWriter(self, generation, source=published.name if published is not None and carry else None)
+        try:
+            yield writer
+            with self._asking(f"publish the index of {partition}"):
+                if published is not None and carry and not writer.changed:
+                    self._note(Publication(generation, published.points, published.name))
+                    return
+                points = writer.finish()
+                self._publish(Publication(generation, points, writer.collection))
+        except BaseException:
+            writer.abandon()
+            raise
+
+    @contextmanager
+    def read(self, partition: str) -> Iterator[ServerReader]:
+        """Open the published state; see `SearchIndex.read`."""
+        published = self.published(partition)
+        if published is None:
+            raise IndexMissing(f"Nothing has been indexed yet for {partition}: run the library first.")
+        yield ServerReader(self, published)
+
+    def published(self, partition: str) -> Publication | None:
+        """What is published."""
+        with self._asking(f"look up the index of {partition}"):
+            if not self._client.collection_exists(PUBLICATIONS):
+                return None
+            found = self._client.retrieve(
+                PUBLICATIONS, [_publication_id(checked_partition(partition))], with_payload=True
+            )
+        if not found or not found[0].payload:
+            return None
+        said = found[0].payload
+        generation = Generation(partition, said["generation"], said["dimension"], json.loads(said["description"]))
+        return Publication(generation, said["points"], said["collection"])
+
+    def drop(self, partition: str) -> None:
+        """Remove everything of a partition."""
+        with self._asking(f"remove the index of {partition}"):
+            if self._client.collection_exists(PUBLICATIONS):
+                self._client.delete(PUBLICATIONS, [_publication_id(checked_partition(partition))])
+            self._clean(partition, keep=None)
+
+    def partitions(self) -> list[str]:
+        """The partitions with a published state."""
+        with self._asking("list the indexes"):
+            if not self._client.collection_exists(PUBLICATIONS):
+                return []
+            found, offset = [], None
+            while True:
+                records, offset = self._client.scroll(PUBLICATIONS, limit=1000, offset=offset, with_payload=True)
+                found += [str(record.payload["partition"]) for record in records if record.payload]
+                if offset is None:
+                    return sorted(found)
+
+    def _publish(self, publication: Publication) -> None:
+        from qdrant_client import models
+
+        partition = publication.generation.partition
+        alias = f"{PREFIX}{partition}"
+        known = {said.alias_name for said in self._client.get_aliases().aliases}
+        operations: list[Any] = []
+        if alias in known:
+            operations.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias)))
+        create = models.CreateAlias(collection_name=publication.name, alias_name=alias)
+        operations.append(models.CreateAliasOperation(create_alias=create))
+        self._client.update_collection_aliases(operations)
+        self._note(publication)
+        self._clean(partition, keep=publication.name)
+
+    def _note(self, publication: Publication) -> None:
+        """Note what is published: the one write that switches readers over."""
+        from qdrant_client import models
+
+        if not self._client.collection_exists(PUBLICATIONS):
+            self._client.create_collection(PUBLICATIONS, vectors_config={})
+        generation = publication.generation
+        payload = {
+            "partition": generation.partition,
+            "generation": generation.name,
+            "dimension": generation.dimension,
+            "description": json.dumps(dict(generation.description)),
+            "points": publication.points,
+            "collection": publication.name,
+        }
+        point = models.PointStruct(id=_publication_id(generation.partition), vector={}, payload=payload)
+        self._client.upsert(PUBLICATIONS, [point], wait=True)
+
+    def _clean(self, partition: str, *, keep: str | None) -> None:
+        mine = f"{PREFIX}{partition}--"
+        for found in self._client.get_collections().collections:
+            if found.name.startswith(mine) and found.name != keep:
+                self._client.delete_collection(found.name)
+
+    @contextmanager
+    def _asking(self, what: str) -> Iterator[None]:
+        """Turn what the client raises into a sentence without its key."""
+        try:
+            yield
+        except IndexError_:
+            raise
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+            if self._api_key:
+                said = said.replace(self._api_key, "***")
+            raise IndexError_(
+                f"The Qdrant server could not {what} ({said}). See that QDRANT_URL leads to it, that QDRANT_API_KEY is "
+                "right, and that it runs."
+            ) from None
+
+
+class ServerWriter:
+    """Changes to one partition, in a collection that nobody reads yet."""
+
+    def __init__(self, index: ServerIndex, generation: Generation, *, source: str | None) -> None:
+        self._index = index
+        self._generation = generation
+        self._source = source
+        self._made = False
+        self.collection = f"{PREFIX}{generation.partition}--{secrets.token_hex(8)}"
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was asked of the writer."""
+        return self._made
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Add points, or replace those with the same id."""
+        from qdrant_client import models
+
+        from dataflow_assets.index.bm25 import document_vector
+
+        for start in range(0, len(points), BATCH):
+            batch = []
+            for point in points[start : start + BATCH]:
+                words = document_vector(point.text)
+                vectors: dict[str, Any] = {
+                    BM25: models.SparseVector(indices=list(words.indices), values=list(words.values))
+                }
+                dense = dense_vector(point, self._generation)
+                if dense is not None:
+                    vectors[DENSE] = dense.tolist()
+                batch.append(
+                    models.PointStruct(
+                        id=str(point_id(point.chunk_id)), vector=vectors, payload=storable(point.payload)
+                    )
+                )
+            self._update(lambda client, batch=batch: client.upsert(self.collection, batch, wait=True))
+
+    def set_payload(self, payloads: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Replace the payloads of points; an id that is not there is left out."""
+        for start in range(0, len(payloads), BATCH):
+            batch = {str(point_id(chunk_id)): payload for chunk_id, payload in payloads[start : start + BATCH]}
+
+            def update(client: QdrantClient, batch: dict[str, Mapping[str, Any]] = batch) -> None:
+                there = {str(record.id) for record in client.retrieve(self.collection, list(batch), with_payload=False)}
+                for identity, payload in batch.items():
+                    if identity in there:
+                        client.overwrite_payload(self.collection, storable(payload), points=[identity])
+
+            self._update(update)
+
+    def delete(self, chunk_ids: Sequence[str]) -> None:
+        """Remove points; an id that is not there is no error."""
+        for start in range(0, len(chunk_ids), BATCH):
+            ids: list[Any] = [str(point_id(chunk_id)) for chunk_id in chunk_ids[start : start + BATCH]]
+            self._update(lambda client, ids=ids: client.delete(self.collection, ids))
+
+    def finish(self) -> int:
+        """Make sure that the collection is there, and count its points."""
+        self._update(lambda client: None)
+        return self._index._client.count(self.collection, exact=True).count
+
+    def abandon(self) -> None:
+        """Remove the collection."""
+        if self._made:
+            try:
+                self._index._client.delete_collection(self.collection)
+            except Exception:  # noqa: BLE001 - the error that led here is the one to tell; the next write cleans up
+                return
+
+    def _update(self, change: Any) -> None:
+        with self._index._asking(f"write to the index of {self._generation.partition}"):
+            if not self._made:
+                self._create()
+                self._made = True
+            change(self._index._client)
+
+    def _create(self) -> None:
+        from qdrant_client import models
+
+        client = self._index._client
+        kilobytes = max(1, self._index._hnsw_threshold * self._generation.dimension * 4 // 1024)
+        client.create_collection(
+            self.collection,
+            vectors_config={
+                DENSE: models.VectorParams(
+                    size=self._generation.dimension, distance=models.Distance.COSINE, on_disk=True
+                )
+            },
+            sparse_vectors_config={BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+            optimizers_config=models.OptimizersConfigDiff(indexing_threshold=kilobytes),
+            on_disk_payload=True,
+        )
+        if self._index._url != ":memory:":  # the client's imitation knows no payload indexes, and warns
+            for key in KEYWORD_KEYS:
+                client.create_payload_index(self.collection, key, models.PayloadSchemaType.KEYWORD)
+        offset = None
+        while self._source is not None:
+            records, offset = client.scroll(
+                self._source, limit=BATCH, offset=offset, with_payload=True, with_vectors=True
+            )
+            if records:
+                points = [models.PointStruct(id=r.id, vector=r.vector or {}, payload=r.payload) for r in records]  # type: ignore[arg-type]
+                client.upsert(self.collection, points, wait=True)
+            if offset is None:
+                return
+
+
+class ServerReader:
+    """A published collection."""
+
+    def __init__(self, index: ServerIndex, publication: Publication) -> None:
+        self._index = index
+        self._publication = publication
+
+    @property
+    def generation(self) -> Generation:
+        """The generation that is read."""
+        return self._publication.generation
+
+    def count(self) -> int:
+        """Number of points."""
+        return self._publication.points
+
+    def search(self, query: IndexQuery) -> list[Hit]:
+        """Answer a query, best first."""
+        candidates = self.candidates(query)
+        ranked = [(candidates[n].chunk_id, score) for n, score in rank(candidates, query)]
+        payloads = self.payloads([chunk_id for chunk_id, _ in ranked])
+        return [Hit(chunk_id, score, payloads.get(chunk_id, {})) for chunk_id, score in ranked]
+
+    def candidates(self, query: IndexQuery) -> list[Candidate]:
+        """Fetch the best of each side, and what the other side says of them: two requests."""
+        from qdrant_client import models
+
+        from dataflow_assets.index.bm25 import query_vector
+
+        sides: dict[str, Any] = {}
+        if query.mode != "keyword" and query.vector is not None:
+            sides[DENSE] = query.vector.tolist()
+        if query.mode != "semantic":
+            words = query_vector(query.text)
+            if words.indices:
+                sides[BM25] = models.SparseVector(indices=list(words.indices), values=list(words.values))
+        limit, wanted = max(query.limit, query.prefetch), _filter(query)
+        scores = self._ask(sides, {name: (limit, wanted) for name in sides})
+        ids = list(dict.fromkeys(i for side in scores.values() for i in side))
+        lacking = {name: [i for i in ids if i not in scores[name]] for name in sides}
+        second = self._ask(
+            sides,
+            {
+                name: (len(missing), models.Filter(must=[models.HasIdCondition(has_id=list(missing))]))
+                for name, missing in lacking.items()
+                if missing
+            },
+        )
+        for name, found in second.items():
+            scores[name].update(found)
+        semantic, keyword = scores.get(DENSE, {}), scores.get(BM25, {})
+        return [Candidate(uuid.UUID(i).hex, semantic.get(i), keyword.get(i, 0.0)) for i in ids]
+
+    def payloads(self, chunk_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """The payloads of points, by chunk id."""
+        if not chunk_ids:
+            return {}
+        ids = [str(point_id(chunk_id)) for chunk_id in chunk_ids]
+        with self._index._asking(f"read the index of {self.generation.partition}"):
+            records = self._index._client.retrieve(self._publication.name, ids, with_payload=True)
+        return {uuid.UUID(str(record.id)).hex: record.payload or {} for record in records}
+
+    def _ask(self, sides: Mapping[str, Any], asked: Mapping[str, tuple[int, Any]]) -> dict[str, dict[str, float]]:
+        from qdrant_client import models
+
+        if not asked:
+            return {}
+        requests = [
+            models.QueryRequest(query=sides[name], using=name, limit=limit, filter=wanted)
+            for name, (limit, wanted) in asked.items()
+        ]
+        with self._index._asking(f"search the index of {self.generation.partition}"):
+            answers = self._index._client.query_batch_points(self._publication.name, requests)
+        return {
+            name: {str(point.id): point.score for point in answer.points}
+            for name, answer in zip(asked, answers, strict=True)
+        }
+
+
+def _publication_id(partition: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"dataflow:{partition}"))
+
+
+def _filter(query: IndexQuery) -> Any:
+    from qdrant_client import models
+
+    must: list[Any] = []
+    for key, wanted in query.filters.items():
+        values: list[Any] = [wanted] if isinstance(wanted, str | int) else list(wanted)
+        if key == "chunk_id":
+            ids: list[Any] = [str(point_id(str(value))) for value in values if is_chunk_id(str(value))]
+            must.append(models.HasIdCondition(has_id=ids))
+        else:
+            must.append(models.FieldCondition(key=key, match=models.MatchAny(any=values)))
+    return models.Filter(must=must) if must else None

@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from dataflow_assets.records import identity, text_hash
+from dataflow_assets.settings import ChunkingSettings
+from dataflow_assets.stages.chunk import chunk_document, findings_of
+from dataflow_assets.stages.markup import code_blocks
+from dataflow_assets.stages.tokens import count_tokens
+
+STRATEGIES = ["structure", "tokens", "sentences", "paragraphs"]
+WORDS = [
+    "library",
+    "document",
+    "chunk",
+    "index",
+    "search",
+    "vector",
+    "token",
+    "stage",
+    "run",
+    "table",
+    "row",
+    "home",
+    "source",
+    "text",
+    "page",
+    "word",
+    "line",
+    "block",
+    "model",
+    "report",
+    "catalog",
+    "ledger",
+    "spool",
+    "queue",
+    "bucket",
+    "shard",
+    "filter",
+    "query",
+    "answer",
+    "number",
+    "hash",
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "is",
+    "that",
+    "for",
+    "with",
+]
+
+
+def cut(text, markup="markdown", strategy="structure", max_tokens=1000, overlap=None, document="d"):
+    settings = ChunkingSettings(strategy=strategy, max_tokens=max_tokens, overlap_tokens=overlap)
+    return chunk_document(
+        library="l", document_id=document, text=text, markup=markup, settings=settings, input_hash="h"
+    )  # fmt: skip
+
+
+def check(text, chunks, max_tokens, overlap=0, strategy="structure"):
+    end = 0
+    for number, chunk in enumerate(chunks):
+        assert chunk.text == text[chunk.start_position : chunk.end_position]
+        assert chunk.text.strip()
+        assert chunk.character_count == len(chunk.text)
+        assert chunk.text_hash == text_hash(chunk.text)
+        assert chunk.token_count == count_tokens(chunk.text) <= max_tokens
+        assert (chunk.chunk_index, chunk.total_chunks) == (number, len(chunks))
+        shared = text[chunk.start_position : end] if chunk.start_position < end else ""
+        assert chunk.overlap_tokens == count_tokens(shared) <= overlap
+        assert not text[end : chunk.start_position].strip()
+        assert chunk.end_position > end or strategy == "tokens"
+        assert len(chunk.protected_spans) % 2 == 0
+        end = max(end, chunk.end_position)
+    assert not text[end:].strip()
+    assert len({chunk.chunk_id for chunk in chunks}) == len(chunks)
+    assert bool(chunks) == bool(text.strip())
+
+
+def sentence(rng):
+    return " ".join(rng.choice(WORDS) for _ in range(rng.randint(4, 18))).capitalize() + rng.choice(
+        [".", ".", ":", "?"]
+    )
+
+
+def paragraph(rng):
+    return " ".join(sentence(rng) for _ in range(rng.randint(1, 6)))
+
+
+def page(rng, blocks=60):
+    """A page as people write them."""
+    made = [f"# {sentence(rng)}"]
+    for _ in range(blocks):
+        kind = rng.random()
+        if kind < 0.2:
+            made.append(f"{'#' * rng.randint(2, 4)} {sentence(rng)}")
+        elif kind < 0.3:
+            made.append(
+                "```py\n"
+                + "".join(f"{rng.choice(WORDS)} = {rng.randint(0, 999)}\n" for _ in range(rng.randint(1, 12)))
+                + "```"
+            )
+        elif kind < 0.4 and not made[-1].startswith("- "):
+            made.append("\n".join(f"- {sentence(rng)}" for _ in range(rng.randint(2, 8))))
+        elif kind < 0.45:
+            made.append("\n".join(f"| {rng.choice(WORDS)} | {sentence(rng)} |" for _ in range(rng.randint(2, 8))))
+        else:
+            made.append(paragraph(rng))
+    return "\n\n".join(made) + "\n"
+
+
+pieces = st.sampled_from(
+    ["word", "Sentence one. ", "Two! ", "x = 1", " ", "\n", "\n\n", "\r\n", "\r", "\t", "\x0c", "\u2028", "\x1c", "\x00", "# H\n", "```\n",
+     "- a\n", "> q\n", "    code\n", "| a |\n", "a::\n\n  b\n", "==\n", "漢字かな。", "中文没有空格", "😀", "\u0301", "\ud800", "\ud83d\ude00",
+     "<|endoftext|>", "a" * 70, "!" * 40, " " * 50, "..", "''", "don't ", "1234567 "]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@given(
+    parts=st.lists(pieces, max_size=120), markup=st.sampled_from(["text", "markdown", "rst"]),
+    max_tokens=st.integers(16, 60), share=st.integers(0, 8),
+)  # fmt: skip
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_text_is_cut_exactly(strategy, parts, markup, max_tokens, share):
+    text = "".join(parts)
+    chunks = cut(text, markup, strategy, max_tokens, share)
+    check(text, chunks, max_tokens, 0 if strategy == "structure" else share, strategy)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("max_tokens", [50, 200])
+def test_pages_are_cut_exactly(strategy, max_tokens):
+    for seed in range(5):
+        text = page(random.Random(seed))
+        chunks = cut(text, strategy=strategy, max_tokens=max_tokens, overlap=max_tokens // 5)
+        check(text, chunks, max_tokens, 0 if strategy == "structure" else max_tokens // 5, strategy)
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    max_tokens=st.sampled_from([100, 200, 500]),
+    how=st.sampled_from(["replace", "insert", "delete"]),
+)
+@hypothesis_settings(max_examples=60, deadline=None, derandomize=True)
+def test_one_word_changed_gives_few_new_ids(seed, max_tokens, how):
+    rng = random.Random(seed)
+    text = page(rng, 120)
+    words = [m for m in re.finditer(r"(?<=[a-z]) ([a-z]+) (?=[a-z])", text)]
+    word = rng.choice(words[len(words) // 4 : -len(words) // 4])
+    there = {"replace": " zorblatt042q ", "insert": f" {word[1]} zorblatt042q ", "delete": " "}[how]
+    edited = text[: word.start()] + there + text[word.end() :]
+    before = {chunk.chunk_id for chunk in cut(text, max_tokens=max_tokens)}
+    after = {chunk.chunk_id for chunk in cut(edited, max_tokens=max_tokens)}
+    assert 1 <= len(after - before) <= 3
+
+
+def test_a_paragraph_inserted_on_top_renames_little_below():
+    text = page(random.Random(3), 200)
+    before = {chunk.chunk_id for chunk in cut(text, max_tokens=200)}
+    after = {chunk.chunk_id for chunk in cut(f"A new beginning.\n\n{text}", max_tokens=200)}
+    assert len(after - before) <= 3 < len(before)
+
+
+def test_chunks_are_well_filled():
+    chunks = [chunk for seed in range(8) for chunk in cut(page(random.Random(seed), 150), max_tokens=200)]
+    assert 600 <= sum(chunk.character_count for chunk in chunks) / len(chunks) <= 900
+    assert sum(chunk.token_count < 50 for chunk in chunks) / len(chunks) < 0.05
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_short_document_is_one_chunk(strategy):
+    text = "\n\n" + page(random.Random(1), 8) + "\n \n"
+    (chunk,) = cut(text, strategy=strategy)
+    assert chunk.text == text.strip()
+    assert chunk.strategy == strategy
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("text", ["", " ", "\n\r\x0c\u2028 \t" * 100, "\n" * 100_000])
+def test_white_space_has_no_chunks(strategy, text):
+    assert cut(text, strategy=strategy) == []
+
+
+def test_blocks_that_fit_stay_whole():
+    for seed in range(6):
+        text = page(random.Random(seed), 100)
+        spans = [(chunk.start_position, chunk.end_position) for chunk in cut(text, max_tokens=150)]
+        for block in re.finditer(r"(?:.+\n)+", text):
+            if not block[0].startswith("#") and count_tokens(block[0]) <= 150:
+                assert any(a <= block.start() and block.end() - 1 <= b for a, b in spans), block[0]
+
+
+def test_code_that_is_too_large_is_cut_at_line_ends():
+    text = "# Title\n\nIntroduction:\n\n```\n" + "".join(f"value_{i} = {i}\n\n" for i in range(100)) + "```\n\nEnd.\n"
+    chunks = cut(text, max_tokens=60)
+    check(text, chunks, 60)
+    assert all(chunk.start_position == 0 or text[chunk.start_position - 1] == "\n" for chunk in chunks)
+
+
+def test_no_heading_stands_alone():
+    for seed in range(6):
+        for chunk in cut(page(random.Random(seed), 100), max_tokens=200):
+            lines = chunk.text.rstrip().splitlines()
+            if chunk.chunk_index < chunk.total_chunks - 1:
+                assert not lines[-1].startswith("#"), chunk.text
+
+
+def test_the_heading_path_holds_the_headings_above():
+    body = "word " * 70
+    text = f"# A\n\n{body}\n\n## B\n\n{body}\n\n### C\n\n{body}\n\n## D\n\n{body}\n"
+    chunks = cut(text, max_tokens=100)
+    assert [chunk.heading_path for chunk in chunks] == [("A",), ("A", "B"), ("A", "B", "C"), ("A", "D")]
+    (whole,) = cut(text)
+    assert whole.heading_path == ("A",)
+    rst = f"Top\n===\n\n{body}\n\nSub\n---\n\n{body}\n"
+    assert [chunk.heading_path for chunk in cut(rst, "rst", max_tokens=100)] == [("Top",), ("Top", "Sub")]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_code_is_protected_wherever_it_is_cut(strategy):
+    text = page(random.Random(5), 80) + "\n```\n" + "x = 1\n" * 300 + "```\n"
+    inside = {i for start, end in code_blocks(text, "markdown") for i in range(start, end)}
+    assert inside
+    for chunk in cut(text, strategy=strategy, max_tokens=100):
+        flat = chunk.protected_spans
+        said = {chunk.start_position + i for a, b in zip(flat[::2], flat[1::2], strict=True) for i in range(a, b)}
+        assert said == inside & set(range(chunk.start_position, chunk.end_position))
+
+
+def test_ids_follow_the_text_and_not_the_place():
+    text = ("same words here. " * 30 + "\n\n") * 6
+    chunks = cut(text, max_tokens=130)
+    assert len({chunk.text for chunk in chunks}) < len(chunks)
+    assert chunks[0].chunk_id == identity("d", chunks[0].text_hash, "0")
+    assert chunks[1].chunk_id == identity("d", chunks[1].text_hash, "1")
+    assert not {c.chunk_id for c in chunks} & {c.chunk_id for c in cut(text, max_tokens=130, document="e")}
+
+
+def test_windows_share_about_as_many_tokens_as_asked_for():
+    text = page(random.Random(9), 300)
+    chunks = cut(text, strategy="tokens", max_tokens=300, overlap=60)
+    shared = sorted(chunk.overlap_tokens for chunk in chunks[1:])
+    assert shared[0] >= 40
+    assert shared[-1] <= 60
+    assert all(chunk.token_count >= 280 for chunk in chunks[:-1])
+
+
+def test_sentences_and_paragraphs_are_shared_whole():
+    text = "\n\n".join(" ".join(f"This is sentence {i} {j} of the text." for j in range(3)) for i in range(40)) + "\n"
+    for strategy, start in (("sentences", "This is sentence"), ("paragraphs", "This is sentence")):
+        chunks = cut(text, strategy=strategy, max_tokens=120, overlap=45)
+        check(text, chunks, 120, 45, strategy)
+        assert all(chunk.text.lstrip().startswith(start) and chunk.text.endswith(".") for chunk in chunks)
+        assert all(chunk.overlap_tokens > 0 for chunk in chunks[1:])
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 200_000, "x" + " " * 200_000 + "y", "word " * 40_000, "a\n" * 60_000, "漢字" * 30_000, "<|endoftext|>" * 5_000, "\0" * 50_000,
+        "> " * 50_000, "- a\n" * 30_000, "a\r\nb\rc\x0cd\u2028e " * 8_000, "\ud83d\ude00" * 5_000, "\ud800" * 10_000, "# h\n" * 20_000,
+        "".join(f"{'#' * (i % 6 + 1)} h{i}\n\n" for i in range(10_000)), "Foo bar. " * 15_000, "." * 100_000,
+    ],
+    ids=lambda text: ascii(text[:6]),
+)  # fmt: skip
+def test_hostile_texts_are_cut(strategy, text):
+    chunks = cut(text, strategy=strategy)
+    end = 0
+    for chunk in chunks:
+        assert chunk.token_count <= 1000
+        assert not text[end : chunk.start_position].strip()
+        end = max(end, chunk.end_position)
+    assert not text[end:].strip()
+    for chunk in chunks[:: max(1, len(chunks) // 5)]:
+        assert chunk.text == text[chunk.start_position : chunk.end_position]
+        assert chunk.token_count == count_tokens(chunk.text)
+
+
+def test_the_chunk_validators():
+    settings = ChunkingSettings(max_tokens=20)
+    assert findings_of("x" * 100, 20, settings) == ()
+    short = findings_of("short", 2, settings)
+    assert [(f.validator, f.severity, f.field, f.value) for f in short] == [
+        ("min_characters", "warning", "character_count", "5"), ("min_tokens", "warning", "token_count", "2"),
+    ]  # fmt: skip
+    long = findings_of("x" * 121, 1501, settings)
+    assert [(f.validator, f.severity, f.value) for f in long] == [
+        ("max_characters", "warning", "121"),
+        ("max_tokens", "error", "1501"),
+    ]
+    assert all(f.message and f.suggestion for f in (*short, *long))
+    assert [f.validator for f in cut("short")[0].issues] == ["min_characters", "min_tokens"]
