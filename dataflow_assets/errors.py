@@ -11,7 +11,7 @@
     ├── WarehouseError                the tables
     │   ├── WarehouseBusy             another process holds the warehouse for too long
     │   └── DocumentMissing           the document store lost the bytes of a document: they are fetched again
-    ├── IndexError_                   the search index
+    ├── SearchIndexError              the search index
     │   └── IndexMissing              no index has been published for that library yet
     └── ModelError                    a language or embedding model
 
@@ -74,11 +74,11 @@ class DocumentMissing(WarehouseError):
     """The document store has no sound copy of some bytes; the next run fetches them again."""
 
 
-class IndexError_(DataflowError):
+class SearchIndexError(DataflowError):
     """The search index could not do what was asked."""
 
 
-class IndexMissing(IndexError_):
+class IndexMissing(SearchIndexError):
     """No index has been published yet for a library that was searched."""
 
 

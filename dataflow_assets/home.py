@@ -49,16 +49,21 @@ def catalog_path() -> Path:
     return Path(os.environ.get("DATAFLOW_CATALOG") or "catalog.yaml").absolute()
 
 
-def open_index(home: Path) -> SearchIndex:
-    """Open the search index that the environment names: a Qdrant server, or the home's own shards."""
+def open_index(home: Path, *, hnsw_threshold: int = 50_000) -> SearchIndex:
+    """Open the search index that the environment names: a Qdrant server, or the home's own shards.
+
+    Args:
+        home: The home.
+        hnsw_threshold: From this many points on a writer builds a graph; readers need not know.
+    """
     url = os.environ.get("QDRANT_URL")
     if url:
         from dataflow_assets.index.server import ServerIndex
 
-        return ServerIndex(url, os.environ.get("QDRANT_API_KEY"))
+        return ServerIndex(url, os.environ.get("QDRANT_API_KEY"), hnsw_threshold=hnsw_threshold)
     from dataflow_assets.index.edge import EdgeIndex
 
-    return EdgeIndex(home / "index")
+    return EdgeIndex(home / "index", hnsw_threshold=hnsw_threshold)
 
 
 @contextmanager

@@ -9,12 +9,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from dataflow_assets.catalog import Catalog, load_catalog
+from dataflow_assets.catalog import Catalog, load_catalog, split_partition
 from dataflow_assets.errors import ConfigurationError
 from dataflow_assets.flow.library_run import LibraryRun, Progress
 from dataflow_assets.flow.state import end_state, start_state
@@ -23,9 +22,6 @@ from dataflow_assets.runs import claim_run
 from dataflow_assets.warehouse.queue import QueueLock, describe_process, lock_holders
 from dataflow_assets.warehouse.spool import open_spool
 from dataflow_assets.warehouse.store import Warehouse
-
-if TYPE_CHECKING:
-    from dataflow_assets.index.base import SearchIndex
 
 FOREVER = 30 * 24 * 3600.0
 """Seconds that a run waits for another run of the same partition."""
@@ -63,11 +59,6 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Warehouse(self.home_folder)
 
     @property
-    def index(self) -> "SearchIndex":
-        """The search index."""
-        return open_index(self.home_folder)
-
-    @property
     def run(self) -> LibraryRun:
         """The library's run.
 
@@ -95,12 +86,14 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
                 stack.enter_context(QueueLock(lock, FOREVER).hold(exclusive=True))
                 spool = open_spool(home, partition)
                 stack.callback(shutil.rmtree, spool, ignore_errors=True)
+                catalog = self.load_catalog()
+                settings = catalog.library(split_partition(partition)[0])
                 self._run = LibraryRun.of(
-                    self.load_catalog(),
+                    catalog,
                     partition,
                     home=home,
                     warehouse=self.warehouse,
-                    index=self.index,
+                    index=open_index(home, hnsw_threshold=settings.index.hnsw_threshold),
                     spool=spool,
                 )
                 self._run.run_id = run.run_id

@@ -110,9 +110,11 @@ class LibraryRun:
             told.append(withheld_message(self.library, ingested["withheld_deletes"]))
         if failures := ingested.get("failures"):
             told.append(f"{len(failures)} documents could not be fetched: {next(iter(failures.values()))}")
-        for stage in self.journal:
-            if stage.counts.failed and stage.name != "raw_documents":
-                told.append(f"{stage.counts.failed} rows of {stage.name} failed; the next run tries again.")
+        told += [
+            f"{stage.counts.failed} rows of {stage.name} failed; the next run tries again."
+            for stage in self.journal
+            if stage.counts.failed and stage.name != "raw_documents"
+        ]
         return told
 
     @property

@@ -88,9 +88,14 @@ def _plan(run: LibraryRun) -> Plan:
             except DataflowError as error:
                 failure = str(error)
         row = validate_document(
-            library=run.library, document_id=document_id, source_uri=uri, read=read, failure=failure,
-            settings=run.settings.validation, input_hash="",
-        )  # fmt: skip
+            library=run.library,
+            document_id=document_id,
+            source_uri=uri,
+            read=read,
+            failure=failure,
+            settings=run.settings.validation,
+            input_hash="",
+        )
         documents, document_tokens = documents + 1, document_tokens + row.token_count
         if row.status == "valid" and row.text:
             count(
@@ -101,7 +106,7 @@ def _plan(run: LibraryRun) -> Plan:
                     markup=row.markup,
                     settings=run.settings.chunking,
                     input_hash="",
-                )  # fmt: skip
+                )
             )
 
     for batch in read_batches(fetch_to) if fetch_to.exists() else ():
@@ -134,7 +139,7 @@ def _plan(run: LibraryRun) -> Plan:
                         markup=row["markup"],
                         settings=run.settings.chunking,
                         input_hash="",
-                    )  # fmt: skip
+                    )
                 )
     asked = {
         table: StagePlan(new + waiting[table].stale, new_tokens + _tokens_of(run, table, waiting[table].stale))

@@ -12,7 +12,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dataflow_assets.catalog import partition_of, split_partition
 from dataflow_assets.flow.library_run import LibraryRun
+from dataflow_assets.flow.state import forget_state
 from dataflow_assets.index.base import Generation, IndexWriter, Point
 from dataflow_assets.records import IndexedChunk
 from dataflow_assets.settings import fingerprint_of
@@ -113,7 +115,19 @@ def publish(run: LibraryRun) -> Changes:
             run.progress("search_index", done, total)
     changes.made = writer.file
     changes.asked = exported if writer.file else None
+    changes.after = lambda: drop_former_partitions(run)
     return changes
+
+
+def drop_former_partitions(run: LibraryRun) -> None:
+    """Remove indexes of a library that was split into another number of buckets, once the new ones are all there."""
+    buckets = run.settings.buckets
+    wanted = {partition_of(run.library, bucket, buckets) for bucket in range(buckets)}
+    there = {partition for partition in run.index.partitions() if split_partition(partition)[0] == run.library}
+    if wanted <= there:
+        for partition in sorted(there - wanted):
+            run.index.drop(partition)
+            forget_state(run.home, partition)
 
 
 def _write(index: IndexWriter, library: str, rows: Sequence[dict[str, Any]], *, everything: bool) -> None:

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dataflow_assets.catalog import partition_of
 from dataflow_assets.errors import DocumentMissing, ReadError
 from dataflow_assets.flow.library_run import LibraryRun
+from dataflow_assets.flow.state import forget_state
 from dataflow_assets.records import Chunk, Correction, Embedding, ValidatedDocument
 from dataflow_assets.settings import fingerprint_of
 from dataflow_assets.warehouse import duplicates
-from dataflow_assets.warehouse.changes import Changes, Derivation, Pending, detect, gone_sql, literal
+from dataflow_assets.warehouse.changes import Changes, Derivation, Pending, bucket_of, detect, gone_sql, literal
 from dataflow_assets.warehouse.spool import RowWriter, read_batches
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def run_step(run: LibraryRun, step: Step) -> Changes:
         if notes.lost:
             changes.details["lost"] = notes.lost
     if step.settles_duplicates and not changes.empty:
-        _settle_duplicates(changes, run.library)
+        _settle_duplicates(changes, run)
     return changes
 
 
@@ -81,19 +83,28 @@ def count_pending(connection: duckdb.DuckDBPyConnection, run: LibraryRun, step: 
     return detect(connection, step.derivation, run.scope, step.fingerprint(run), None)
 
 
-def _settle_duplicates(changes: Changes, library: str) -> None:
+def _settle_duplicates(changes: Changes, run: LibraryRun) -> None:
     lost: list[str] = changes.details.get("lost", [])
+    elsewhere: set[str] = set()
 
     def source(connection: duckdb.DuckDBPyConnection, incoming: str) -> str:
-        return duplicates.resolve_incoming(connection, library, incoming, changes.gone or "SELECT NULL WHERE FALSE")
+        return duplicates.resolve_incoming(connection, run.library, incoming, changes.gone or "SELECT NULL WHERE FALSE")
 
     def settle(connection: duckdb.DuckDBPyConnection) -> int:
         if lost:  # the next run fetches them again
             listed = ", ".join(literal(document_id) for document_id in lost)
             connection.execute(f"UPDATE raw_documents SET fingerprint = NULL WHERE document_id IN ({listed})")
-        return duplicates.settle(connection, library)
+        settled = duplicates.settle(connection, run.library)
+        elsewhere.update(document_id for document_id in settled if not run.scope.holds(document_id))
+        return sum(run.scope.holds(document_id) for document_id in settled)
 
-    changes.source, changes.settle = source, settle
+    def after() -> None:
+        # Their buckets have work to do now, though nothing changed in their part of the source.
+        for document_id in elsewhere:
+            bucket = bucket_of(document_id, run.settings.buckets)
+            forget_state(run.home, partition_of(run.library, bucket, run.settings.buckets))
+
+    changes.source, changes.settle, changes.after = source, settle, after
 
 
 # validated_documents ------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from dataflow_assets.errors import IndexError_, IndexMissing
+from dataflow_assets.errors import SearchIndexError, IndexMissing
 from dataflow_assets.index.base import Candidate, Generation, Hit, IndexQuery, Point, Publication
 from dataflow_assets.index.fusion import rank
 from dataflow_assets.index.points import (
@@ -122,7 +122,7 @@ class EdgeIndex:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise IndexError_(
+            raise SearchIndexError(
                 f"{path} cannot be read ({type(error).__name__}): remove the folder {path.parent} and run the library again."
             ) from error
 
@@ -307,7 +307,7 @@ class EdgeReader:
         sides: list[tuple[str, Any]] = []
         if query.mode != "keyword" and query.vector is not None:
             if len(query.vector) != self.generation.dimension:
-                raise IndexError_(
+                raise SearchIndexError(
                     f"The query's vector has {len(query.vector)} numbers, and the index of {self.generation.partition} holds "
                     f"vectors of {self.generation.dimension}: embed the query with the index's own model."
                 )
@@ -426,13 +426,13 @@ def _engine(what: str) -> Iterator[None]:
     """Turn what the engine raises into a sentence; it raises plain exceptions, and panics that derive from BaseException."""
     try:
         yield
-    except IndexError_:
+    except SearchIndexError:
         raise
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         said = str(error).split("\n", 1)[0][:500]
-        raise IndexError_(f"The search engine could not {what}: {said}") from error
+        raise SearchIndexError(f"The search engine could not {what}: {said}") from error
 
 
 @contextmanager
@@ -440,7 +440,7 @@ def _filesystem(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise IndexError_(f"Could not {what}: {error.strerror or error} ({error.filename}).") from error
+        raise SearchIndexError(f"Could not {what}: {error.strerror or error} ({error.filename}).") from error
 
 
 def _clean(home: Path, *, keep: str | None) -> None:

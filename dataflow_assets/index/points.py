@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from dataflow_assets.errors import IndexError_
+from dataflow_assets.errors import SearchIndexError
 from dataflow_assets.index.base import Generation, Point
 
 if TYPE_CHECKING:
@@ -37,10 +37,12 @@ def checked_partition(partition: str) -> str:
     """Give back a partition key that may name a folder or a collection.
 
     Raises:
-        IndexError_: It is none.
+        SearchIndexError: It is none.
     """
     if not _PARTITION.fullmatch(partition):
-        raise IndexError_(f"{partition[:100]!r} is no partition of an index: it is a library's name, or `name.NNN`.")
+        raise SearchIndexError(
+            f"{partition[:100]!r} is no partition of an index: it is a library's name, or `name.NNN`."
+        )
     return partition
 
 
@@ -48,10 +50,10 @@ def point_id(chunk_id: str) -> uuid.UUID:
     """Make a point's id of a chunk's: the same 128 bits.
 
     Raises:
-        IndexError_: The chunk id is not 32 hexadecimal digits.
+        SearchIndexError: The chunk id is not 32 hexadecimal digits.
     """
     if not _CHUNK_ID.fullmatch(chunk_id):
-        raise IndexError_(f"{chunk_id[:100]!r} is no chunk id: it has 32 hexadecimal digits.")
+        raise SearchIndexError(f"{chunk_id[:100]!r} is no chunk id: it has 32 hexadecimal digits.")
     return uuid.UUID(hex=chunk_id)
 
 
@@ -67,7 +69,7 @@ def dense_vector(point: Point, generation: Generation) -> NDArray[np.float32] | 
         None where there is none, or it has values that are no numbers.
 
     Raises:
-        IndexError_: It has the wrong length.
+        SearchIndexError: It has the wrong length.
     """
     import numpy as np
 
@@ -75,7 +77,7 @@ def dense_vector(point: Point, generation: Generation) -> NDArray[np.float32] | 
         return None
     vector = np.asarray(point.vector, dtype=np.float32)
     if vector.shape != (generation.dimension,):
-        raise IndexError_(
+        raise SearchIndexError(
             f"The vector of chunk {point.chunk_id} has the shape {vector.shape}, and the index of {generation.partition} "
             f"holds vectors of {generation.dimension} numbers: embed the chunk again."
         )

@@ -7,7 +7,7 @@ sparse vectors are made here, by the same code as the embedded ones, so both fin
     dataflow--<partition>--<token>    a collection; nobody writes to it once the alias leads to it
 
 A writer fills a collection that nobody knows of, and one alias operation, which the server applies at once, makes it the
-published state. A change therefore copies the points that stay, over the network and back: 1 % changed of 100,000 points
+published state. The one before stays until the next writer comes, for searches that still read it. A change therefore copies the points that stay, over the network and back: 1 % changed of 100,000 points
 moves all of them. That is the price of searches that never see half of a run's work; a server has no cheaper snapshot that
 can be written to. What is known of a publication stands in the payload of one point of a collection beside it,
 `dataflow--publications`.
@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from dataflow_assets.errors import IndexError_, IndexMissing
+from dataflow_assets.errors import SearchIndexError, IndexMissing
 from dataflow_assets.index.base import Candidate, Generation, Hit, IndexQuery, Point, Publication
 from dataflow_assets.index.fusion import rank
 from dataflow_assets.index.points import (
@@ -138,8 +138,7 @@ class ServerIndex:
     def _publish(self, publication: Publication) -> None:
         from qdrant_client import models
 
-        partition = publication.generation.partition
-        alias = f"{PREFIX}{partition}"
+        alias = f"{PREFIX}{publication.generation.partition}"
         known = {said.alias_name for said in self._client.get_aliases().aliases}
         operations: list[Any] = []
         if alias in known:
@@ -148,7 +147,6 @@ class ServerIndex:
         operations.append(models.CreateAliasOperation(create_alias=create))
         self._client.update_collection_aliases(operations)
         self._note(publication)
-        self._clean(partition, keep=publication.name)
 
     def _note(self, publication: Publication) -> None:
         """Note what is published: the one write that switches readers over."""
@@ -179,13 +177,13 @@ class ServerIndex:
         """Turn what the client raises into a sentence without its key."""
         try:
             yield
-        except IndexError_:
+        except SearchIndexError:
             raise
         except Exception as error:
             said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
             if self._api_key:
                 said = said.replace(self._api_key, "***")
-            raise IndexError_(
+            raise SearchIndexError(
                 f"The Qdrant server could not {what} ({said}). See that QDRANT_URL leads to it, that QDRANT_API_KEY is "
                 "right, and that it runs."
             ) from None
@@ -258,7 +256,7 @@ class ServerWriter:
         if self._made:
             try:
                 self._index._client.delete_collection(self.collection)
-            except Exception:  # noqa: BLE001 - the error that led here is the one to tell; the next write cleans up
+            except Exception:  # the error that led here is the one to tell; the next write cleans up
                 return
 
     def _update(self, change: Any) -> None:
@@ -293,7 +291,7 @@ class ServerWriter:
                 self._source, limit=BATCH, offset=offset, with_payload=True, with_vectors=True
             )
             if records:
-                points = [models.PointStruct(id=r.id, vector=r.vector or {}, payload=r.payload) for r in records]  # type: ignore[arg-type]
+                points = [models.PointStruct(id=r.id, vector=r.vector or {}, payload=r.payload) for r in records]
                 client.upsert(self.collection, points, wait=True)
             if offset is None:
                 return
@@ -336,7 +334,7 @@ class ServerReader:
             if words.indices:
                 sides[BM25] = models.SparseVector(indices=list(words.indices), values=list(words.values))
         limit, wanted = max(query.limit, query.prefetch), _filter(query)
-        scores = self._ask(sides, {name: (limit, wanted) for name in sides})
+        scores = self._ask(sides, dict.fromkeys(sides, (limit, wanted)))
         ids = list(dict.fromkeys(i for side in scores.values() for i in side))
         lacking = {name: [i for i in ids if i not in scores[name]] for name in sides}
         second = self._ask(

@@ -123,7 +123,8 @@ class TyposCorrector:
         stream = "\n".join(texts).replace("\u2019", "'").encode("ascii", "replace").translate(_NOT_TEXT)
         output = self._run(stream, "--isolated", "--locale", "en", "--format", "json", "-")
 
-        current, starts, found = -1, [0], []
+        current, starts = -1, [0]
+        found: list[tuple[int, int, str]] = []
         for line in output.splitlines():
             finding = json.loads(line)
             if finding.get("type") != "typo":

@@ -155,10 +155,9 @@ class Searcher:
                 vector = None
                 if mode != "keyword":
                     vector = self._embedder(reader).embed([asked], kind="query")[0]
-                    if not vector[0] == vector[0]:  # a query without tokens has no vector
+                    if vector[0] != vector[0]:  # NaN: a query without tokens has no vector
                         vector = None
-                for candidate in reader.candidates(replace(query, vector=vector)):
-                    found.append((candidate, reader))
+                found.extend((candidate, reader) for candidate in reader.candidates(replace(query, vector=vector)))
         results = self._results(found, query, asked)
         return SearchAnswer(text, mode, results, round((time.perf_counter() - started) * 1000, 3), tuple(notes))
 

@@ -67,7 +67,7 @@ class FilesSource:
     def __init__(self, settings: FilesSettings, *, base: Path) -> None:
         self._max_bytes = settings.max_bytes
         self._shown = settings.path
-        self._root = _bytes_of(os.path.join(base, settings.path))
+        self._root = os.path.join(base, settings.path).encode("utf-8", "surrogateescape")
         self._prefix = _uri_prefix(settings.path)
         self._patterns = Patterns(settings.include, settings.exclude)
         self._notes: Sequence[str] = ()
@@ -122,7 +122,7 @@ class FilesSource:
         if item.problem is not None:
             raise ItemRefused(item.problem)
         parts = unquote_to_bytes(item.path_key).split(b"/")
-        if {b"", b".", b".."}.intersection(parts):
+        if {b"", b".", b".."}.intersection(parts) or any(b"\0" in part for part in parts):
             raise ItemRefused(f"{item.uri} is not a name below the source's folder.")
         try:
             descriptor = self._open(parts, item)
@@ -139,6 +139,7 @@ class FilesSource:
             raise FetchFailed(_not_fetched(item.uri, error)) from error
 
     def _open(self, parts: Sequence[bytes], item: Item) -> int:
+        self._must_be_name()
         try:
             return _open_below(self._root, parts)
         except OSError as error:
@@ -170,8 +171,7 @@ class FilesSource:
     def _real_root(self) -> bytes:
         """Find the folder, links resolved."""
         try:
-            if b"\0" in self._root:
-                raise OSError(errno.EINVAL, "its name holds a NUL character")
+            self._must_be_name()
             root = _real(self._root)
             if not stat.S_ISDIR(os.stat(root).st_mode):
                 raise SourceUnavailable(
@@ -188,6 +188,10 @@ class FilesSource:
                 "Correct that, or the library's source.path. Nothing was deleted."
             ) from error
         return root
+
+    def _must_be_name(self) -> None:
+        if b"\0" in self._root:
+            raise OSError(errno.EINVAL, "the name of the folder holds a NUL character")
 
     def _said(self) -> str:
         """Name the folder for a person: as the catalog does, and where that is."""
@@ -285,13 +289,6 @@ def _percent(match: re.Match[str]) -> str:
     char = match[0]
     escaped = "\udc80" <= char <= "\udcff"
     return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogateescape" if escaped else "surrogatepass"))
-
-
-def _bytes_of(path: str) -> bytes:
-    try:
-        return path.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return path.encode("utf-8", "surrogatepass")  # names nothing, and the listing says so
 
 
 def _uri_prefix(path: str) -> str:

@@ -61,10 +61,13 @@ class _OneOf:
     """Says whether one of several expressions matches the whole of a path."""
 
     def __init__(self, expressions: Iterable[str]) -> None:
-        self._compiled = [re.compile(rf"(?:{expression})\Z", re.DOTALL) for expression in expressions]
+        self._matches = [re.compile(rf"(?:{expression})\Z", re.DOTALL).match for expression in expressions]
 
     def __call__(self, path: str) -> bool:
-        return any(expression.match(path) for expression in self._compiled)
+        for match in self._matches:  # noqa: SIM110 - any() with a generator takes three times as long for each file
+            if match(path):
+                return True
+        return False
 
 
 def _parts(pattern: str) -> list[str]:

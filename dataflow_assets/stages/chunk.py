@@ -222,7 +222,7 @@ def _whole(text: str, most: int, count: Callable[[str], int]) -> list[Span] | No
 def _by_tokens(text: str, most: int, overlap: int, count: Callable[[str], int]) -> list[Span]:
     """Windows over the tokens whose ends are moved to seams, so that a window's tokens are those of its text."""
     exact = count is not count_tokens and len(text) <= 1_000_000
-    ends = memoryview(token_ends(text))  # a look at one of its items costs a third of what NumPy takes
+    ends = token_ends(text).data  # a look at one of its items costs a third of what NumPy takes
     stop = len(text.rstrip())
     spans: list[Span] = []
     start, before_end, sound = _begin(text), 0, True

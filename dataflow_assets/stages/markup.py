@@ -145,7 +145,10 @@ _UNDERLINE = rf"[ ]{{0,3}}(?:=++|-++)[ \t]*+{_END}"
 _RULE = rf"[ ]{{0,3}}(?:(?:\*[ \t]*+){{3,}}+|(?:-[ \t]*+){{3,}}+|(?:_[ \t]*+){{3,}}+){_END}"
 _FENCE = r"[ \t]*+(?:`{3,}+(?=[^`\n]*+(?:\n|\Z))|~{3,}+)"
 _ITEM = r"[ \t]*+(?:[-+*]|\d{1,9}[.)])(?![^ \t\n])"
-_STARTS = rf"(?=[\s#`~<>=*_+\d-])(?:[^\S\n]*+{_END}|{_ATX}|{_UNDERLINE}|{_RULE}|{_FENCE}|[ ]{{0,3}}>|[ ]{{0,3}}(?:[-+*]|1[.)])[ \t]++\S|[ ]{{0,3}}<!--)"
+_STARTS = (
+    rf"(?=[\s#`~<>=*_+\d-])(?:[^\S\n]*+{_END}|{_ATX}|{_UNDERLINE}|{_RULE}|{_FENCE}"
+    r"|[ ]{0,3}>|[ ]{0,3}(?:[-+*]|1[.)])[ \t]++\S|[ ]{0,3}<!--)"
+)
 """What ends a paragraph without a blank line."""
 _RAW = r"[ ]{0,3}<(?:!--|(?:pre|script|style|textarea)(?=[\s>]))"
 _MARKDOWN = rf"""
@@ -254,13 +257,12 @@ class _Markdown:
                 code.append((position, end))
             elif group == "underline":
                 before = out[-1] if out else None
-                if before and before.end == position and before.kind == "paragraph" and not before.joined and not blank:
-                    if text.count("\n", before.start, before.end) <= 3:
-                        out[-1] = new("heading", before.start, end, 1 if "=" in text[position:end] else 2)
-                        listed = False
-                        blank, position = following > end, following
-                        continue
-                out.append(new("rule", position, end))
+                titled = before and before.end == position and before.kind == "paragraph" and not before.joined
+                if before and titled and text.count("\n", before.start, before.end) <= 3:
+                    out[-1] = new("heading", before.start, end, 1 if "=" in text[position:end] else 2)
+                    listed = False
+                else:
+                    out.append(new("rule", position, end))
             elif group == "raw":
                 end, following = self.raw(position, end)
                 out.append(new("html", position, end, 0, joined))
@@ -378,32 +380,12 @@ _SECTION = re.compile(
 )
 _DIRECTIVE = re.compile(r"[ \t]*+\.\.[ \t]++(?:\|[^|\n]*\|[ \t]++)?([A-Za-z][\w:.+-]*?)::(?![^ \t\n])[^\n]*\n?")
 _CODE_DIRECTIVES = frozenset(
-    [
-        "code",
-        "code-block",
-        "sourcecode",
-        "parsed-literal",
-        "literalinclude",
-        "highlight",
-        "ipython",
-        "prompt",
-        "doctest",
-        "testcode",
-        "testoutput",
-        "testsetup",
-        "testcleanup",
-        "productionlist",
-        "math",
-        "raw",
-        "graphviz",
-        "digraph",
-        "graph",
-        "mermaid",
-        "uml",
-        "plantuml",
-        "command-output",
-    ]
-)
+    {
+        "code", "code-block", "sourcecode", "parsed-literal", "literalinclude", "highlight", "ipython", "prompt",
+        "doctest", "testcode", "testoutput", "testsetup", "testcleanup", "productionlist", "math", "raw", "graphviz",
+        "digraph", "graph", "mermaid", "uml", "plantuml", "command-output",
+    }
+)  # fmt: skip
 _RST_ITEM = re.compile(r"[ \t]*+(?:[-+*•]|\(?(?:\d{1,9}|[A-Za-z#])[.)])[ \t]++(?=\S)")
 _RST_TABLE = re.compile(r"[ \t]*+(?:\+[-=]|=++[ ]+=|\|[^\n]*\|[ \t]*+\n)")
 

@@ -205,7 +205,7 @@ class _Page:
             figures.overall_score if funnel.listed else 0.0, score, label=f"Overall score {score} of 1", name=name
         )
         items = "".join(
-            f'<li class="{grade}">{self.said(text)}</li>' for grade, text in _attention(figures, self.notes)
+            f'<li class="{grade}">{_commands(self.said(text))}</li>' for grade, text in _attention(figures, self.notes)
         )
         tiles = (
             ("Documents", f"{funnel.listed:,}", _size(funnel.size_bytes)),
@@ -237,7 +237,7 @@ class _Page:
         ]
         unchunked = figures.coverage.documents_without_chunks
         without = funnel.chunks - funnel.embedded
-        looked = funnel.corrected + funnel.unchanged
+        looked = funnel.corrected + funnel.unchanged + funnel.refused
         documents = (
             ("Listed", funnel.listed, "at the source", "s1"),
             ("Fetched", funnel.fetched, _lost(funnel.listed - funnel.fetched, "could not be fetched"), "s1"),
@@ -252,7 +252,7 @@ class _Page:
         )
         chunks = (
             ("Chunks", funnel.chunks, f"{funnel.distinct_texts:,} different texts", "s1"),
-            ("Text checked", looked, _checked(figures), "s1"),
+            *([("Text checked", looked, _checked(figures), "s1")] if funnel.skipped < funnel.chunks else []),
             ("Embedded", funnel.embedded, _lost(without, "without a vector"), "s1"),
             ("Searchable", funnel.indexed, _lost(funnel.missing_points, "not in the index"), "good"),
         )
@@ -338,8 +338,8 @@ class _Page:
         rows = [
             f'<tr><td><span class="tag {_severity(group.severity)}">{self.said(group.severity)}</span></td>'
             f"<td>{self.said(group.message)}{self._suggestion(group.suggestion)}{self._samples(group.samples)}</td>"
-            f'<td class="where"><code>{self.said(group.validator)}</code></td>'
-            f'<td class="n" data-name="{escape(group.table)}:">{group.rows:,}&nbsp;<small>{escape(group.table, quote=False)}</small></td></tr>'
+            f'<td class="where rule"><code>{self.said(group.validator)}</code></td>'
+            f'<td class="n">{_rows(group.table, group.rows)}</td></tr>'
             for group in figures.findings
         ]
         body = _table(("Severity", "Finding", "Rule", "Found on"), rows, numbers=(3,), stack=True)
@@ -535,6 +535,11 @@ class _Page:
         return f'<span class="where">{title}<code>{self.said(sample.source_uri)}</code></span>'
 
 
+def _commands(escaped: str) -> str:
+    """Set what stands between backticks as code."""
+    return re.sub("`([^`<>]{1,200})`", r"<code>\1</code>", escaped)
+
+
 def _verdict(figures: Figures) -> tuple[Level, str]:
     """Say in one sentence how the library stands."""
     funnel = figures.funnel
@@ -591,7 +596,7 @@ def _attention(figures: Figures, notes: Sequence[str]) -> list[tuple[Level, str]
     if warned:
         total = sum(group.rows for group in warned)
         warn.append(
-            f"{_counted(total, 'warning')} from {_counted(len(warned), 'check')}, most often {warned[0].validator} ({warned[0].rows:,})."
+            f"{_counted(total, 'warning')} from {_counted(len(warned), 'check')}, most often {warned[0].validator.replace('_', ' ')} ({warned[0].rows:,})."
         )
     if funnel.refused:
         warn.append(
@@ -612,8 +617,6 @@ _N = ' class="n"'
 
 def _checked(figures: Figures) -> str:
     funnel = figures.funnel
-    if funnel.skipped and funnel.skipped == funnel.chunks:
-        return "corrections are off"
     parts = [
         f"{count:,} {name}"
         for name, count in (
@@ -627,7 +630,10 @@ def _checked(figures: Figures) -> str:
 def _step(name: str, count: int, why: str, colour: str, *, whole: int) -> str:
     part = count / whole if whole else 0.0
     drawn = bar([(part, colour)], label=f"{name}: {count:,} of {whole:,}")
-    return f'<div class="name">{name}</div>{drawn}<div class="value">{count:,}</div><div class="why">{why}</div>'
+    return (
+        f'<div class="step"><div class="name">{name}</div>{drawn}<div class="value">{count:,}</div>'
+        f'<div class="why">{why}</div></div>'
+    )
 
 
 def _moved(kind: str, before: Mapping[str, int], now: Mapping[str, int]) -> list[tuple[str, str, int, int]]:
@@ -651,8 +657,8 @@ def _table(columns: Sequence[str], rows: Sequence[str], *, numbers: Sequence[int
 
 def _statistics(shown: Histogram, unit: str) -> str:
     if shown.discrete:
-        return f"{shown.total:,} {unit} · mean {shown.mean:.2f} · least {shown.minimum:.2f}"
-    return f"{shown.total:,} {unit} · median {shown.median:,.0f} · 90 % up to {shown.p90:,.0f} · largest {shown.maximum:,.0f}"
+        return f"{shown.total:,} {unit} · mean {shown.mean:.3f} · least {shown.minimum:.2f}"
+    return f"{shown.total:,} {unit} · median {shown.median:,.0f} · 90% up to {shown.p90:,.0f} · largest {shown.maximum:,.0f}"
 
 
 def _severity(severity: str) -> str:
@@ -682,6 +688,12 @@ def _counted(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def _rows(table: str, count: int) -> str:
+    """Say how many rows, in the table's own word."""
+    word = table.removesuffix("s") if count == 1 else table
+    return f"{count:,}&nbsp;<small>{escape(word, quote=False)}</small>"
+
+
 def _verb(count: int, one: str = "is", many: str = "are") -> str:
     return one if count == 1 else many
 
@@ -706,14 +718,14 @@ def _tenth(value: float) -> str:
 def _share(value: float) -> str:
     """Write a share in per cent, so that only all is 100 and only none is 0."""
     if 0 < value < 0.001:
-        return "< 0.1 %"
+        return "< 0.1%"
     if 0.999 < value < 1:
-        return "> 99.9 %"
-    return f"{100 * value:.1f} %" if 0 < value < 1 else f"{100 * value:.0f} %"
+        return "> 99.9%"
+    return f"{100 * value:.1f}%" if 0 < value < 1 else f"{100 * value:.0f}%"
 
 
 def _money(value: float) -> str:
-    return f"${value:,.2f}" if value == 0 or value >= 1 else f"${value:.4f}"
+    return f"${value:,.2f}" if value == 0 or value >= 0.1 else f"${value:.4f}"
 
 
 def _seconds(value: float) -> str:

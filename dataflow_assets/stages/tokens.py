@@ -97,7 +97,7 @@ def is_sound(text: str) -> bool:
 
 
 @cache
-def _byte_lengths() -> NDArray[np.int32]:
+def _byte_lengths() -> NDArray[np.uint8]:
     """The length in bytes of every token, from the vocabulary: lines of a token in base64 and its number."""
     import gzip
 
@@ -105,7 +105,7 @@ def _byte_lengths() -> NDArray[np.int32]:
 
     lines = gzip.decompress((_package() / "data" / f"{ENCODING}.tiktoken.gz").read_bytes()).split()
     numbers = np.array(lines[1::2], np.int64)
-    lengths = np.zeros(numbers.max() + 1, np.int32)
+    lengths = np.zeros(numbers.max() + 1, np.uint8)
     lengths[numbers] = [len(token) // 4 * 3 - token.count(b"=") for token in lines[::2]]
     return lengths
 

@@ -55,24 +55,26 @@ def resolve_incoming(connection: duckdb.DuckDBPyConnection, library: str, incomi
     )
 
 
-def settle(connection: duckdb.DuckDBPyConnection, library: str) -> int:
+def settle(connection: duckdb.DuckDBPyConnection, library: str) -> list[str]:
     """Bring the verdicts of documents that were not worked on in line with the library as it is now.
 
     A document becomes valid when the one that stood for it leaves, and a duplicate when one with an earlier address comes.
 
     Returns:
-        How many verdicts changed.
+        The documents whose verdict changed.
     """
     where = f"library = {literal(library)}"
     documents = f"(SELECT document_id, source_uri, text_hash, status FROM validated_documents WHERE {where})"
-    found = connection.execute(
+    rows = connection.execute(
         f"""
-        UPDATE validated_documents AS v SET status = s.status, reason = s.reason, duplicate_of = s.duplicate_of, updated_at = ?
+        UPDATE validated_documents AS v
+        SET status = s.status, reason = s.reason, duplicate_of = s.duplicate_of, updated_at = ?
         FROM ({_SETTLED.format(documents=documents)}) s
         WHERE v.{where} AND v.document_id = s.document_id
             AND (v.status IS DISTINCT FROM s.status OR v.duplicate_of IS DISTINCT FROM s.duplicate_of
                  OR v.reason IS DISTINCT FROM s.reason)
+        RETURNING v.document_id
         """,
         [now()],
-    ).fetchone()
-    return int(found[0]) if found else 0
+    ).fetchall()
+    return [row[0] for row in rows]

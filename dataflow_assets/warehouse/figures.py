@@ -237,7 +237,7 @@ def _funnel(ask: _Tables) -> tuple[Funnel, dict[str, Any]]:
     return funnel, totals
 
 
-_PATTERN = r"regexp_replace(regexp_replace(left(coalesce(reason, ''), 300), '[0-9][0-9,._]*', '#', 'g'), '([a-z]+://|/)\S+', '…', 'g')"
+_PATTERN = r"regexp_replace(regexp_replace(left(coalesce(reason, ''), 300), '[0-9][0-9,._]*', '…', 'g'), '([a-z]+://|/)\S+', '…', 'g')"
 """A reason without its numbers and addresses, so that what is the same for many documents counts as one reason."""
 
 
@@ -396,7 +396,7 @@ def _by_tenth(ask: _Tables, value: str, table: str) -> Histogram:
     )
 
 
-def _statistics(found: Sequence[Any]) -> dict[str, float]:
+def _statistics(found: Sequence[Any]) -> dict[str, Any]:
     return dict(zip(("minimum", "median", "p90", "maximum", "mean"), map(_rounded, found), strict=True))
 
 
@@ -507,16 +507,19 @@ def _calls(ask: _Tables) -> tuple[tuple[CallFigures, ...], float]:
     )
     calls = tuple(
         CallFigures(
-            stage or "",
-            provider or "",
-            model or "",
-            count,
-            failed,
-            *map(int, numbers),
-            _rounded(seconds),
-            _rounded(cost),
+            stage=stage or "",
+            provider=provider or "",
+            model=model or "",
+            calls=count,
+            failed=failed,
+            items=int(items),
+            input_tokens=int(sent),
+            output_tokens=int(answered),
+            cached_tokens=int(cached),
+            seconds=_rounded(seconds),
+            cost_usd=_rounded(cost),
         )
-        for stage, provider, model, count, failed, *numbers, seconds, cost in found
+        for stage, provider, model, count, failed, items, sent, answered, cached, seconds, cost in found
     )
     return calls, _rounded(ask.row("SELECT fsum(cost_usd) FROM model_calls WHERE $mine")[0])
 

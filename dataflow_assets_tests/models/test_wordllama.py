@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -62,19 +63,20 @@ def test_a_text_without_tokens_is_a_row_of_nan_and_spoils_no_other(embedder: Wor
     assert embedder.embed([]).shape == (0, 256)
 
 
+@cache
+def small() -> WordLlamaEmbedder:
+    return WordLlamaEmbedder(64)
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=()), max_size=200), max_size=8))
 def test_any_text_has_a_vector_that_its_neighbours_do_not_touch(texts: list[str]) -> None:
-    embedder = WordLlamaEmbedder(64)
-    embedder._loaded = _LOADED.setdefault(64, embedder._load())
+    embedder = small()
     together = embedder.embed(texts)
     assert together.shape == (len(texts), 64)
     for text, vector in zip(texts, together, strict=True):
         np.testing.assert_array_equal(vector, embedder.embed([text])[0])
         assert bool(np.isfinite(vector).all()) == (text != "")
-
-
-_LOADED: dict[int, object] = {}
 
 
 def test_lone_surrogates_count_as_replacement_characters(embedder: WordLlamaEmbedder) -> None:

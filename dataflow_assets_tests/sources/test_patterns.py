@@ -58,7 +58,7 @@ def taken(*include: str, exclude: tuple[str, ...] = ()) -> list[str]:
         ("**/.*.md", ["guide/.hidden.md"]),
         (".github/**", [".github/workflows/ci.yml"]),
         ("../**", []),
-        ("/", []),
+        ("/", [p for p in PATHS if "/." not in "/" + p]),
         ("[z-a]*", []),
     ],
 )

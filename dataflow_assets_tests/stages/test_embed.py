@@ -80,20 +80,22 @@ def test_a_known_vector_is_used_and_not_made_again() -> None:
 )
 def test_a_known_vector_that_is_unsound_is_made_again(unsound: NDArray[np.float32]) -> None:
     embedder = Counting()
-    rows = embed_chunks(
-        [searched(0, "old")], embedder=embedder, settings=SETTINGS, known={text_hash("old"): unsound}
-    )
+    rows = embed_chunks([searched(0, "old")], embedder=embedder, settings=SETTINGS, known={text_hash("old"): unsound})
     assert embedder.asked == ["old"]
     assert rows[0].status == "embedded"
 
 
 def test_an_embedder_that_gives_too_few_or_other_vectors_costs_only_its_rows() -> None:
     class Short(Counting):
-        def embed(self, texts: Sequence[str], *, kind: Literal["document", "query"] = "document") -> NDArray[np.float32]:
+        def embed(
+            self, texts: Sequence[str], *, kind: Literal["document", "query"] = "document"
+        ) -> NDArray[np.float32]:
             return super().embed(texts, kind=kind)[:1]
 
     class Narrow(Counting):
-        def embed(self, texts: Sequence[str], *, kind: Literal["document", "query"] = "document") -> NDArray[np.float32]:
+        def embed(
+            self, texts: Sequence[str], *, kind: Literal["document", "query"] = "document"
+        ) -> NDArray[np.float32]:
             return super().embed(texts, kind=kind)[:, :32]
 
     chunks = [searched(0, "a"), searched(1, "b")]
@@ -141,7 +143,9 @@ def test_the_checks_on_a_vector(vector: NDArray[np.float32] | None, found: list[
 
 def test_a_warning_is_not_fatal() -> None:
     class Loud(Counting):
-        def embed(self, texts: Sequence[str], *, kind: Literal["document", "query"] = "document") -> NDArray[np.float32]:
+        def embed(
+            self, texts: Sequence[str], *, kind: Literal["document", "query"] = "document"
+        ) -> NDArray[np.float32]:
             return super().embed(texts, kind=kind) * np.float32(20)
 
     (row,) = embed_chunks([searched(0, "a")], embedder=Loud(), settings=SETTINGS)

@@ -68,7 +68,10 @@ def test_markdown_blocks():
 
 
 def test_markdown_code():
-    text = "a\n\n```py\n# no heading\n\n~~~\n```\n\n- x\n\n  ````\n  ```\n  ````\n\nb\n\n    in\n\n    dented\n\nc\n    not\n\n<pre>\nx\n\ny\n</pre>\n"
+    text = (
+        "a\n\n```py\n# no heading\n\n~~~\n```\n\n- x\n\n  ````\n  ```\n  ````\n\nb\n\n    in\n\n    dented\n\n"
+        "c\n    not\n\n<pre>\nx\n\ny\n</pre>\n"
+    )
     assert code(text) == [
         "```py\n# no heading\n\n~~~\n```\n", "  ````\n  ```\n  ````\n", "    in\n\n    dented\n", "<pre>\nx\n\ny\n</pre>\n",
     ]  # fmt: skip
@@ -95,7 +98,8 @@ def test_rst_code():
         ".. code-block:: py\n   :x:\n\n   c = 1\n\n   d\n\n- item::\n\n    of item\n\n  prose\n\n>>> 1\n1\n\nend\n"
     )
     assert code(text, "rst") == [
-        "    lit\n\n    more\n", "      deep\n", ".. code-block:: py\n   :x:\n\n   c = 1\n\n   d\n", "    of item\n", ">>> 1\n1\n",
+        "    lit\n\n    more\n", "      deep\n", ".. code-block:: py\n   :x:\n\n   c = 1\n\n   d\n",
+        "    of item\n", ">>> 1\n1\n",
     ]  # fmt: skip
 
 
@@ -113,9 +117,10 @@ def test_plain_text_has_paragraphs_only():
 @pytest.mark.parametrize(
     "text",
     [
-        "`" * 100_000, "```x\n" * 30_000, "  ~~~\n" * 30_000, "<!--\n" * 30_000, "<pre>\n\n" * 20_000, "> " * 60_000, "- " * 60_000,
-        "# " + "[" * 100_000, "# " + "{" * 50_000 + "}", "a::\n\n b\n\n" * 15_000, "a\n" * 60_000, "=" * 100_000, " \n" * 60_000 + "x",
-        "".join("`" * (400 - i) + "x\n" for i in range(390)), "| " * 60_000, "a\n===\n" * 20_000, "\t" * 100_000 + "x",
+        "`" * 50_000, "```x\n" * 10_000, "  ~~~\n" * 10_000, "<!--\n" * 10_000, "<pre>\n\n" * 10_000, "> " * 30_000,
+        "- " * 30_000, "# " + "[" * 50_000, "# " + "{" * 50_000 + "}", "a::\n\n b\n\n" * 5_000, "a\n" * 30_000,
+        "=" * 50_000, " \n" * 30_000 + "x", "".join("`" * (400 - i) + "x\n" for i in range(390)), "| " * 30_000,
+        "a\n===\n" * 5_000, ".. code::\n" * 5_000, "\t" * 50_000 + "x",
     ],
     ids=lambda text: ascii(text[:8]),
 )  # fmt: skip
