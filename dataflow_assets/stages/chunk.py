@@ -219,7 +219,85 @@ def _whole(text: str, most: int, count: Callable[[str], int]) -> list[Span] | No
 # ---------------------------------------------------------------------------------------------------------------- tokens
 
 
+_ENOUGH = 0.94
+"""A window, and what it shares with the next, is full enough with this share of what is allowed."""
+_STEPS = 12
+
+
+class _Seamless(Exception):
+    """There is no seam where one is needed."""
+
+
 def _by_tokens(text: str, most: int, overlap: int, count: Callable[[str], int]) -> list[Span]:
+    """Windows of about as many tokens as are allowed, of which neighbours share about as many as is asked for."""
+    if count is not count_tokens:
+        try:
+            return _by_counting(text, most, overlap, count)
+        except _Seamless:
+            pass
+    return _by_encoding(text, most, overlap, count)
+
+
+def _by_counting(text: str, most: int, overlap: int, count: Callable[[str], int]) -> list[Span]:
+    """Windows from seam to seam, found by guessing where the tokens end and counting what lies between guesses.
+
+    Every part of the text is counted about once, which is faster than to encode it and to add up where tokens end.
+
+    Raises:
+        _Seamless: There are no seams near enough, as in Chinese without punctuation.
+    """
+    stop = len(text.rstrip())
+    start = _begin(text)
+    rate = 4.0
+    """Characters per token, as of late."""
+    tokens = shared = 0
+    spans: list[Span] = []
+    here = start
+    """Up to where the window that begins at `start` has been counted."""
+
+    def go(limit: int) -> int:
+        """Move `here` to where about `limit` tokens are counted, at most; give how many."""
+        nonlocal here, rate
+        begin, counted = here, 0
+        for step in range(_STEPS):
+            missing = limit - counted
+            if here >= stop or (step and missing <= limit * (1 - _ENOUGH)):
+                return counted
+            guess = min(stop, here + max(8, int(missing * rate * (0.97 if step else 0.92))))
+            end, found = (stop, True) if guess == stop else _seam_before(text, guess, here + 1)
+            if not found:
+                raise _Seamless
+            more = count(text[here:end])
+            while more > missing:
+                end, found = _seam_before(text, end - max(2, int((end - here) * (more - missing) / more * 1.1)), here)
+                if end <= here:
+                    return counted
+                if not found:
+                    raise _Seamless
+                more = count(text[here:end])
+            counted += more
+            here = end
+            rate = max(0.5, (end - begin) / counted)
+        return counted
+
+    while True:
+        tokens = shared + go(most - overlap - shared)
+        following = here
+        share = go(min(overlap, most - tokens)) if overlap else 0
+        tokens += share
+        if here >= stop or not tokens:
+            break
+        if following <= start or here <= following < here - (0 if overlap else 1):
+            raise _Seamless
+        spans.append((start, here, tokens, shared))
+        start, shared = following, share
+    if not tokens:
+        raise _Seamless
+    spans.append((start, stop, tokens, shared))
+    return spans
+
+
+def _by_encoding(text: str, most: int, overlap: int, count: Callable[[str], int]) -> list[Span]:
     """Windows over the tokens whose ends are moved to seams, so that a window's tokens are those of its text."""
     exact = count is not count_tokens and len(text) <= 1_000_000
     ends = token_ends(text).data  # a look at one of its items costs a third of what NumPy takes
@@ -375,37 +453,52 @@ class _Pieces:
 
     def fill(self, blocks: Sequence[Block]) -> None:
         """Make pieces of blocks: what should stay in one chunk is one piece, if it fits."""
-        text, most, count = self.text, self.most, self.count
-        add = self.add
-        at, n = 0, len(blocks)
-        while at < n:
-            head = at
-            strength = 0
-            while at < n and (kind := blocks[at].kind) in ("heading", "rule"):
-                strength = max(strength, max(50, 100 - 10 * blocks[at].level) if kind == "heading" else _RULE)
-                at += 1
-            first = at
-            at += at < n
-            while at < n and blocks[at].joined:
-                at += 1
-            begin = blocks[head].start
-            bound = blocks[at].start if at < n else len(text)
-            size = count(text[begin:bound])
-            if not strength:
-                block = blocks[first]
-                strength = _BLOCK - min(block.level, 15)
-                if block.kind != "paragraph" and first and blocks[first - 1].kind == "paragraph":
-                    end = blocks[first - 1].end
-                    if text[max(0, end - 4) : end].rstrip().endswith(":"):
-                        strength = _INTRODUCED
+        text, most = self.text, self.most
+        begins: list[int] = []
+        strengths: list[int] = []
+        heads: list[int] = []
+        firsts: list[int] = []
+        heading = False
+        before, before_end = "", 0
+        for at, (kind, start, end, level, joined) in enumerate(blocks):
+            if kind == "heading" or kind == "rule":
+                if not heading:
+                    begins.append(start)
+                    strengths.append(_RULE)
+                    heads.append(at)
+                    firsts.append(at + 1)
+                    heading = True
+                else:
+                    firsts[-1] = at + 1
+                if kind == "heading":
+                    strengths[-1] = max(strengths[-1], 100 - 10 * level, 50)
+            elif heading:
+                heading = False
+            elif not joined or not begins:
+                strength = _BLOCK - (level if level < 15 else 15)
+                if kind != before == "paragraph" and text[max(0, before_end - 4) : before_end].rstrip().endswith(":"):
+                    strength = _INTRODUCED
+                begins.append(start)
+                strengths.append(strength)
+                heads.append(at)
+                firsts.append(at)
+            before, before_end = kind, end
+        bounds = [*islice(begins, 1, None), len(text)]
+        sizes = list(map(self.count, map(text.__getitem__, map(slice, begins, bounds))))
+        if max(sizes, default=0) <= most:
+            self.starts, self.sizes, self.strengths, self.loose = begins, sizes, strengths, [False] * len(begins)
+            return
+        heads.append(len(blocks))
+        for number, size in enumerate(sizes):
+            strength, head, first, following = strengths[number], heads[number], firsts[number], heads[number + 1]
             if size <= most:
-                add(begin, size, strength)
+                self.add(begins[number], size, strength)
                 continue
-            if head < first < at:
+            if head < first < following:
                 self.add_all(blocks[head:first], blocks[first].start, strength)
                 strength, head = _GAP, first
             begun = len(self.starts)
-            self.add_all(blocks[head:at], bound, strength)
+            self.add_all(blocks[head:following], bounds[number], strength)
             if strength == _GAP and self.sizes[begun - 1] + self.sizes[begun] <= most:
                 self.sizes[begun - 1] += self.sizes[begun]  # the heading and the first part of what is too large
                 for parts in (self.starts, self.sizes, self.strengths, self.loose):

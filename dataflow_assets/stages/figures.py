@@ -431,8 +431,8 @@ def _excerpt(segments: Sequence[tuple[DiffKind, str]]) -> tuple[DiffSegment, ...
                 break
             shown.append(DiffSegment(kind, text if len(text) <= _MAX_SEGMENT else text[: _MAX_SEGMENT - 1] + "…"))
             continue
-        before = text[:_CONTEXT] if place > 0 else ""
-        after = text[-_CONTEXT:] if place < last else ""
+        before = _start(text) if place > 0 else ""
+        after = _end(text) if place < last else ""
         if len(before) + len(after) >= len(text):
             shown.append(DiffSegment("same", text))
             continue
@@ -442,6 +442,23 @@ def _excerpt(segments: Sequence[tuple[DiffKind, str]]) -> tuple[DiffSegment, ...
             if part.kind == "cut" or part.text
         )
     return tuple(shown)
+
+
+def _start(text: str) -> str:
+    """Give what follows a change: a few words, not beyond the paragraph."""
+    if len(text) > _CONTEXT:
+        text = text[:_CONTEXT]
+        text = text[: max(text.rfind(" "), text.rfind("\n")) + 1] or text
+    return text.split("\n\n", 1)[0]
+
+
+def _end(text: str) -> str:
+    """Give what leads to a change: a few words, not from before the paragraph."""
+    if len(text) > _CONTEXT:
+        text = text[-_CONTEXT:]
+        gap = min((place for place in (text.find(" "), text.find("\n")) if place >= 0), default=-1)
+        text = text[gap + 1 :] or text
+    return text.rsplit("\n\n", 1)[-1]
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -374,7 +374,7 @@ class _Page:
         if not drawn:
             return ""
         note = '<p class="note block">The dashed line is the median. Lengths of documents are binned at 1, 2 and 5 times the powers of ten.</p>'
-        return _section("How lengths and scores are distributed", f'<div class="grid3">{drawn}</div>{note}')
+        return _section("How lengths and scores are distributed", f'<div class="grid3 plots">{drawn}</div>{note}')
 
     def _kinds(self) -> str:
         figures = self.figures

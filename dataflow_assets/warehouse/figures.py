@@ -237,7 +237,7 @@ def _funnel(ask: _Tables) -> tuple[Funnel, dict[str, Any]]:
     return funnel, totals
 
 
-_PATTERN = r"regexp_replace(regexp_replace(left(coalesce(reason, ''), 300), '[0-9][0-9,._]*', '…', 'g'), '([a-z]+://|/)\S+', '…', 'g')"
+_PATTERN = r"regexp_replace(regexp_replace(left(coalesce(reason, ''), 300), '[0-9]+([,._][0-9]+)*', '…', 'g'), '([a-z]+://|/)\S+', '…', 'g')"
 """A reason without its numbers and addresses, so that what is the same for many documents counts as one reason."""
 
 
