@@ -28,7 +28,6 @@ MAX_RETRIES = 3
 refresh_library = dg.define_asset_job(
     "refresh_library",
     selection=dg.AssetSelection.groups("library"),
-    partitions_def=library_partitions,
     executor_def=dg.in_process_executor,
     description="Bring one library up to date: all seven assets, in one process.",
 )

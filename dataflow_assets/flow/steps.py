@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataflow_assets.catalog import partition_of
@@ -20,7 +22,7 @@ from dataflow_assets.records import Chunk, Correction, Embedding, ValidatedDocum
 from dataflow_assets.settings import fingerprint_of
 from dataflow_assets.warehouse import duplicates
 from dataflow_assets.warehouse.changes import Changes, Derivation, Pending, bucket_of, detect, gone_sql, literal
-from dataflow_assets.warehouse.spool import RowWriter, read_batches
+from dataflow_assets.warehouse.spool import RowWriter, read_batches, write_keys
 
 if TYPE_CHECKING:
     import duckdb
@@ -71,11 +73,17 @@ def run_step(run: LibraryRun, step: Step) -> Changes:
                 done += len(batch)
                 run.progress(derivation.table, done, pending.stale)
         changes.made, changes.asked, changes.failed = writer.file, exported, notes.failed + len(notes.lost)
-        if notes.lost:
+        if notes.lost:  # their last good rows stand
             changes.details["lost"] = notes.lost
+            changes.asked = _without(exported, derivation.parent, set(notes.lost))
     if step.settles_duplicates and not changes.empty:
         _settle_duplicates(changes, run)
     return changes
+
+
+def _without(exported: Path, parent: str, left_out: AbstractSet[str]) -> Path:
+    keys = [row[parent] for batch in read_batches(exported) for row in batch if row[parent] not in left_out]
+    return write_keys(exported.with_suffix(".asked.parquet"), parent, keys)
 
 
 def count_pending(connection: duckdb.DuckDBPyConnection, run: LibraryRun, step: Step) -> Pending:

@@ -104,12 +104,11 @@ class ServerIndex:
 
     def published(self, partition: str) -> Publication | None:
         """What is published."""
+        checked_partition(partition)
         with self._asking(f"look up the index of {partition}"):
             if not self._client.collection_exists(PUBLICATIONS):
                 return None
-            found = self._client.retrieve(
-                PUBLICATIONS, [_publication_id(checked_partition(partition))], with_payload=True
-            )
+            found = self._client.retrieve(PUBLICATIONS, [_publication_id(partition)], with_payload=True)
         if not found or not found[0].payload:
             return None
         said = found[0].payload

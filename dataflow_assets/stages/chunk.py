@@ -165,21 +165,24 @@ def _inside(code: Sequence[tuple[int, int]], first: int, start: int, end: int) -
 def _heading_paths(text: str, blocks: Sequence[Block], spans: Sequence[Span]) -> list[tuple[str, ...]]:
     """The headings above the start of each chunk, with the one that opens it; starts never fall."""
     paths: list[tuple[str, ...]] = []
-    above: list[Block] = []
+    above: list[tuple[int, Block]] = []
+    titles: dict[int, str] = {}
     path: tuple[str, ...] = ()
-    headings = [block for block in blocks if block.kind == "heading"]
-    following = 0
+    headings = [block for block in blocks if block[0] == "heading"]
+    following, last = 0, len(headings)
     for start, _, _, _ in spans:
-        changed = False
-        while following < len(headings) and headings[following].start <= start:
-            heading = headings[following]
-            while above and above[-1].level >= heading.level:
+        reached = following
+        while following < last and headings[following].start <= start:
+            level = headings[following].level
+            while above and above[-1][1].level >= level:
                 above.pop()
-            above.append(heading)
+            above.append((following, headings[following]))
             following += 1
-            changed = True
-        if changed:
-            path = tuple(title for heading in above if (title := title_of(text, heading)))
+        if reached < following:
+            for number, heading in above:
+                if number not in titles:
+                    titles[number] = title_of(text, heading)
+            path = tuple(titles[number] for number, _ in above if titles[number])
         paths.append(path)
     return paths
 
@@ -263,18 +266,20 @@ def _by_counting(text: str, most: int, overlap: int, count: Callable[[str], int]
             missing = limit - counted
             if here >= stop or (step and missing <= limit * (1 - _ENOUGH)):
                 return counted
-            guess = min(stop, here + max(8, int(missing * rate * (0.97 if step else 0.92))))
+            guess = min(stop, here + max(8, int(missing * rate * (0.97 if step else 0.9))))
             end, found = (stop, True) if guess == stop else _seam_before(text, guess, here + 1)
             if not found:
                 raise _Seamless
             more = count(text[here:end])
             while more > missing:
-                end, found = _seam_before(text, end - max(2, int((end - here) * (more - missing) / more * 1.1)), here)
-                if end <= here:
+                excess = max(2, int((end - here) * (more - missing) / more * 1.05))
+                shorter, found = _seam_before(text, end - excess, here)
+                if shorter <= here:
                     return counted
                 if not found:
                     raise _Seamless
-                more = count(text[here:end])
+                more -= count(text[shorter:end])
+                end = shorter
             counted += more
             here = end
             rate = max(0.5, (end - begin) / counted)
@@ -411,6 +416,8 @@ _BALANCE = 0.006
 """How much imbalance (0: both halves alike, 1: one is all) a point of strength outweighs."""
 _KEY = 12
 """Characters behind a boundary whose hash decides among boundaries of one strength."""
+_LONG = 6
+"""A block of more characters per allowed token is counted in parts first, since it will hardly fit."""
 _TAIL = 24
 """Characters at the end of a chunk among which a seam is looked for."""
 _VAST = 64
@@ -418,8 +425,9 @@ _VAST = 64
 
 _PROSE = ("paragraph", "quote", "html", "heading")
 _SENTENCE = re.compile(
-    r"(?<!\bDr)(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bSt)(?<!\bvs)(?<!\bcf)(?<!\be\.g)(?<!\bi\.e)"
-    r"[.!?…][)\]\"'”’»*_`]*+(\s++)(?![a-z])|[。！？][」』）”’]*+(\s*+)"
+    r"[.!?…。！？](?:(?<=[。！？])[」』）”’]*+(\s*+)"
+    r"|(?<!\bDr.)(?<!\bMr.)(?<!\bMrs.)(?<!\bMs.)(?<!\bSt.)(?<!\bvs.)(?<!\bcf.)(?<!\be\.g.)(?<!\bi\.e.)"
+    r"[)\]\"'”’»*_`]*+(\s++)(?![a-z]))"
 )
 _LINES = re.compile(r"\n((?:[^\S\n]*+\n)*+)(?=[^\S\n]*+\S)")
 _NOT_SPACE = "\x1c\x1d\x1e\x1f"
@@ -484,42 +492,63 @@ class _Pieces:
                 firsts.append(at)
             before, before_end = kind, end
         bounds = [*islice(begins, 1, None), len(text)]
-        sizes = list(map(self.count, map(text.__getitem__, map(slice, begins, bounds))))
-        if max(sizes, default=0) <= most:
+        count, long = self.count, _LONG * most
+        sizes = [count(text[a:b]) if b - a <= long else -1 for a, b in zip(begins, bounds, strict=True)]
+        if max(sizes, default=0) <= most and -1 not in sizes:
             self.starts, self.sizes, self.strengths, self.loose = begins, sizes, strengths, [False] * len(begins)
             return
         heads.append(len(blocks))
         for number, size in enumerate(sizes):
             strength, head, first, following = strengths[number], heads[number], firsts[number], heads[number + 1]
-            if size <= most:
+            if 0 <= size <= most:
                 self.add(begins[number], size, strength)
                 continue
-            if head < first < following:
-                self.add_all(blocks[head:first], blocks[first].start, strength)
-                strength, head = _GAP, first
+            if not head < first < following:
+                self.add_all(blocks[head:following], bounds[number], strength, size)
+                continue
             begun = len(self.starts)
-            self.add_all(blocks[head:following], bounds[number], strength)
-            if strength == _GAP and self.sizes[begun - 1] + self.sizes[begun] <= most:
-                self.sizes[begun - 1] += self.sizes[begun]  # the heading and the first part of what is too large
-                for parts in (self.starts, self.sizes, self.strengths, self.loose):
-                    del parts[begun]
+            self.add_all(blocks[head:first], blocks[first].start, strength, -1)
+            then = len(self.starts)
+            rest = size - sum(self.sizes[begun:]) if size >= 0 and not any(self.loose[begun:]) else -1
+            self.add_all(blocks[first:following], bounds[number], _GAP, rest)
+            if size >= 0 or not self.join(begun):
+                self.join(then - 1, then + 1)  # the heading and the first part of what is too large
 
-    def add_all(self, blocks: Sequence[Block], end: int, strength: int) -> None:
-        """Add blocks that belong together: as one piece if they fit, else block by block, else in parts."""
-        text, count, most = self.text, self.count, self.most
-        size = count(text[blocks[0].start : end])
-        if size <= most:
-            self.add(blocks[0].start, size, strength)
+    def add_all(self, blocks: Sequence[Block], end: int, strength: int, size: int) -> None:
+        """Add blocks that belong together: as one piece if they fit, else block by block, else in parts.
+
+        Args:
+            blocks: The blocks, at least one.
+            end: Where the block behind them starts.
+            strength: Of the boundary before them.
+            size: Their tokens; -1 if they have not been counted.
+        """
+        start, begun = blocks[0].start, len(self.starts)
+        if size < 0 and end - start <= _LONG * self.most:
+            size = self.count(self.text[start:end])
+        if 0 <= size <= self.most:
+            self.add(start, size, strength)
             return
-        bounds = [*(block.start for block in islice(blocks, 1, None)), end]
-        for at, (block, bound) in enumerate(zip(blocks, bounds, strict=True)):
-            if at:
-                strength = _ITEM - min(block.level // 4, 1) if block.kind == "list" else _IN_ITEM
-            size = count(text[block.start : bound])
-            if size <= most:
-                self.add(block.start, size, strength)
-            else:
-                self.divide(block.start, bound, strength, prose=block.kind in _PROSE)
+        if len(blocks) == 1:
+            self.divide(start, end, strength, prose=blocks[0].kind in _PROSE)
+        else:
+            bounds = [*(block.start for block in islice(blocks, 1, None)), end]
+            for block, bound in zip(blocks, bounds, strict=True):
+                if block is not blocks[0]:
+                    strength = _ITEM - min(block.level // 4, 1) if block.kind == "list" else _IN_ITEM
+                self.add_all([block], bound, strength, -1)
+        if size < 0:
+            self.join(begun)
+
+    def join(self, begun: int, end: int | None = None) -> bool:
+        """Make one piece of the pieces from one on, up to another, if they fit together; say whether they do."""
+        total = sum(self.sizes[begun:end])
+        if total > self.most or any(self.loose[begun + 1 : end]):
+            return False
+        self.sizes[begun] = total
+        for parts in (self.starts, self.sizes, self.strengths, self.loose):
+            del parts[begun + 1 : end]
+        return True
 
     def add(self, start: int, size: int, strength: int, loose: bool = False) -> None:
         """Add one piece."""
@@ -547,8 +576,7 @@ class _Pieces:
     def sentences(self, start: int, end: int) -> Iterable[tuple[int, int, bool]]:
         """Where sentences begin, with a strength and whether it may be no seam."""
         for match in _SENTENCE.finditer(self.flat, start, end):
-            latin = match[1] is not None
-            space = match[1] if latin else match[2]
+            space = match[1] if match[1] is not None else match[2]
             after = match.end()
             if after >= end:
                 return

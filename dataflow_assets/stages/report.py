@@ -328,7 +328,10 @@ class _Page:
         funnel = self.figures.funnel
         if not funnel.rejected:
             return ""
-        told = f"<p>{_counted(funnel.rejected, 'document')} of {funnel.listed:,} cannot be used as they are. The rest of the library is not affected.</p>"
+        told = (
+            f"<p>{_counted(funnel.rejected, 'document')} of {funnel.listed:,} cannot be used as they are. "
+            "The rest of the library is not affected.</p>"
+        )
         return _section("Rejected, and why", told + self._reasons(self.figures.rejections, "Documents"))
 
     def _findings(self) -> str:
@@ -373,7 +376,10 @@ class _Page:
         )
         if not drawn:
             return ""
-        note = '<p class="note block">The dashed line is the median. Lengths of documents are binned at 1, 2 and 5 times the powers of ten.</p>'
+        note = (
+            '<p class="note block">The dashed line is the median. '
+            "Lengths of documents are binned at 1, 2 and 5 times the powers of ten.</p>"
+        )
         return _section("How lengths and scores are distributed", f'<div class="grid3 plots">{drawn}</div>{note}')
 
     def _kinds(self) -> str:
@@ -393,11 +399,15 @@ class _Page:
     def _kind(self, share: Share, whole: int) -> str:
         part = share.count / whole if whole else 0.0
         drawn = bar([(part, "s1")], label=f"{_shown(share.name, 80)}: {_share(part)}")
-        return f'<span>{self.said(share.name or "unknown")}</span>{drawn}<span class="value">{share.count:,} <small>{_share(part)}</small></span>'
+        return (
+            f"<span>{self.said(share.name or 'unknown')}</span>{drawn}"
+            f'<span class="value">{share.count:,} <small>{_share(part)}</small></span>'
+        )
 
     def _duplicates(self) -> str:
         figures = self.figures
-        if not figures.funnel.duplicates:
+        count = figures.funnel.duplicates
+        if not count:
             return ""
         rows = [
             f"<tr><td>{self._document(group.kept)}</td><td>{self._samples(group.samples)}</td>"
@@ -407,7 +417,7 @@ class _Page:
         more = figures.duplicate_groups - len(figures.duplicates)
         rest = f'<p class="note">and {_counted(more, "more group")}.</p>' if more > 0 else ""
         told = (
-            f"<p>{_counted(figures.funnel.duplicates, 'document')} {'has' if figures.funnel.duplicates == 1 else 'have'} exactly the text "
+            f"<p>{_counted(count, 'document')} {_verb(count, 'has', 'have')} exactly the text "
             f"of another one. Of each group one stays and is searched for all.</p>"
         )
         return _section(
@@ -476,7 +486,8 @@ class _Page:
         if not funnel.chunks:
             return ""
         rows = [
-            f'<tr><td class="name">{self.said(made.model)}</td><td class="n">{made.dimension:,}</td><td class="n">{made.vectors:,}</td>'
+            f'<tr><td class="name">{self.said(made.model)}</td><td class="n">{made.dimension:,}</td>'
+            f'<td class="n">{made.vectors:,}</td>'
             f'<td class="n">{made.norm_min:.3f}</td><td class="n">{made.norm_mean:.3f}</td><td class="n">{made.norm_max:.3f}</td>'
             f'<td class="n{"" if made.not_finite else " none"}">{made.not_finite:,}</td></tr>'
             for made in figures.embeddings
@@ -508,7 +519,8 @@ class _Page:
             f'<tr><td class="name">{self.said(call.stage)}</td><td>{self.said(call.provider)} {self.said(call.model)}</td>'
             f'<td class="n">{call.calls:,}</td><td class="n{"" if call.failed else " none"}">{call.failed:,}</td>'
             f'<td class="n">{call.items:,}</td><td class="n">{call.input_tokens:,}</td><td class="n">{call.output_tokens:,}</td>'
-            f'<td class="n">{call.cached_tokens:,}</td><td class="n">{_seconds(call.seconds)}</td><td class="n">{_money(call.cost_usd)}</td></tr>'
+            f'<td class="n">{call.cached_tokens:,}</td><td class="n">{_seconds(call.seconds)}</td>'
+            f'<td class="n">{_money(call.cost_usd)}</td></tr>'
             for call in figures.calls
         ]
         columns = ("Stage", "Model", "Calls", "Failed", "Texts", "Tokens in", "Tokens out", "Cached", "Time", "Cost")
@@ -518,7 +530,8 @@ class _Page:
 
     def _reasons(self, groups: Sequence[ReasonGroup], unit: str) -> str:
         rows = [
-            f'<tr><td>{self.said(group.reason)}{self._samples(group.samples)}</td><td class="n" data-name="{unit}:">{group.count:,}</td></tr>'
+            f"<tr><td>{self.said(group.reason)}{self._samples(group.samples)}</td>"
+            f'<td class="n" data-name="{unit}:">{group.count:,}</td></tr>'
             for group in groups
         ]
         return _table(("Reason, and some of them", unit), rows, numbers=(1,), stack=True)
@@ -562,13 +575,15 @@ def _attention(figures: Figures, notes: Sequence[str]) -> list[tuple[Level, str]
     warn: list[str] = []
     if funnel.missing_points:
         bad.append(
-            f"{_counted(funnel.missing_points, 'chunk')} of {funnel.chunks:,} {_verb(funnel.missing_points)} not in the search index."
+            f"{_counted(funnel.missing_points, 'chunk')} of {funnel.chunks:,} {_verb(funnel.missing_points)} "
+            "not in the search index."
         )
     if figures.failed:
         bad.append(f"{_counted(figures.failed, 'row')} failed for a reason that may pass; the next run asks again.")
     if coverage.share < 0.995:
         bad.append(
-            f"{_counted(coverage.lost, 'character')} of the valid documents {_verb(coverage.lost)} in no chunk: {_share(coverage.share)} of the text is covered."
+            f"{_counted(coverage.lost, 'character')} of the valid documents {_verb(coverage.lost)} in no chunk: "
+            f"{_share(coverage.share)} of the text is covered."
         )
     broken = sum(made.not_finite for made in figures.embeddings)
     if broken:
@@ -585,7 +600,8 @@ def _attention(figures: Figures, notes: Sequence[str]) -> list[tuple[Level, str]
         warn.append(f"{_counted(funnel.rejected, 'document')} {_verb(funnel.rejected, 'was', 'were')} rejected.{why}")
     if funnel.embedding_refused:
         warn.append(
-            f"{_counted(funnel.embedding_refused, 'chunk')} {_verb(funnel.embedding_refused, 'has', 'have')} no vector, because the model refused the text."
+            f"{_counted(funnel.embedding_refused, 'chunk')} {_verb(funnel.embedding_refused, 'has', 'have')} "
+            "no vector, because the model refused the text."
         )
     severe = sum(
         group.rows for group in figures.findings if group.severity in ("critical", "error") and group.table == "chunks"
@@ -596,15 +612,18 @@ def _attention(figures: Figures, notes: Sequence[str]) -> list[tuple[Level, str]
     if warned:
         total = sum(group.rows for group in warned)
         warn.append(
-            f"{_counted(total, 'warning')} from {_counted(len(warned), 'check')}, most often {warned[0].validator.replace('_', ' ')} ({warned[0].rows:,})."
+            f"{_counted(total, 'warning')} from {_counted(len(warned), 'check')}, "
+            f"most often {warned[0].validator.replace('_', ' ')} ({warned[0].rows:,})."
         )
     if funnel.refused:
         warn.append(
-            f"{_counted(funnel.refused, 'correction')} {_verb(funnel.refused, 'was', 'were')} refused, and the original text stands."
+            f"{_counted(funnel.refused, 'correction')} {_verb(funnel.refused, 'was', 'were')} refused, "
+            "and the original text stands."
         )
     if funnel.duplicates > 0.1 * funnel.listed:
         warn.append(
-            f"{_counted(funnel.duplicates, 'document')} {_verb(funnel.duplicates, 'is a duplicate', 'are duplicates')} of another one."
+            f"{_counted(funnel.duplicates, 'document')} "
+            f"{_verb(funnel.duplicates, 'is a duplicate', 'are duplicates')} of another one."
         )
     found: list[tuple[Level, str]] = [("bad", sentence) for sentence in bad] + [("warn", sentence) for sentence in warn]
     if not found and funnel.listed:

@@ -31,7 +31,7 @@ from dataflow_assets.records import (
     to_arrow,
 )
 from dataflow_assets.stages.figures import Figures, Histogram
-from dataflow_assets.warehouse.figures import SEAM, collect_figures, previous_figures
+from dataflow_assets.warehouse.figures import GAPS_READ, SEAM, collect_figures, previous_figures
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5)
 
@@ -85,7 +85,9 @@ def chunk(name: str, document_id: str, text: str, start: int = 0, **changes: Any
     return Chunk(**values | changes)
 
 
-def correction(chunk_id: str, document_id: str, status: str, text: str | None = None, reason: str | None = None) -> Correction:
+def correction(
+    chunk_id: str, document_id: str, status: str, text: str | None = None, reason: str | None = None
+) -> Correction:
     return Correction("lib", chunk_id, document_id, chunk_id, text, status, reason, "local", "h")
 
 
@@ -145,7 +147,7 @@ def libraries(draw: st.DrawFn) -> list[Any]:
                 name, text, status=status, issues=issues, token_count=draw(st.integers(0, 10**6)),
                 quality_score=draw(st.sampled_from([0.0, 0.3, 0.7, 0.9, 1.0])), language=draw(st.sampled_from(["en", "de"])),
                 reason="Bad." if status == "rejected" else None, duplicate_of=kept[0] if status == "duplicate" else None,
-                metadata=draw(st.sampled_from(['{"content_quality": 0.7}', '{"content_quality": 1}', "{}", '{"content_quality": "x"}'])),
+                metadata=draw(st.sampled_from([f'{{"content_quality": {told}}}' for told in ("0.7", "1", '"x"')] + ["{}"])),
             )
         )  # fmt: skip
         if status != "valid":
@@ -202,7 +204,12 @@ def test_sql_agrees_with_python(connection: duckdb.DuckDBPyConnection, rows: lis
     assert figures.characters == sum(d.character_count for d in valid)
 
     assert sum(group.count for group in figures.rejections) == funnel.rejected
-    said = Counter((t, f.validator, f.severity) for t, r in (("documents", documents), ("chunks", chunks)) for x in r for f in x.issues)
+    said = Counter(
+        (t, f.validator, f.severity)
+        for t, r in (("documents", documents), ("chunks", chunks))
+        for x in r
+        for f in x.issues
+    )
     assert {(g.table, g.validator, g.severity): g.count for g in figures.findings} == said
     about = {
         (t, f.validator, f.severity, x.document_id if t == "documents" else x.chunk_id)
@@ -259,7 +266,9 @@ def check_coverage(figures: Figures, valid: Sequence[ValidatedDocument], chunks:
     for each in valid:
         mine = [c for c in chunks if c.document_id == each.document_id]
         bare += not mine
-        inside = [any(c.start_position <= place < c.end_position for c in mine) for place in range(each.character_count)]
+        inside = [
+            any(c.start_position <= place < c.end_position for c in mine) for place in range(each.character_count)
+        ]
         covered += sum(inside)
         # An empty chunk divides a gap in two.
         cuts = {c.start_position for c in mine}
@@ -273,6 +282,16 @@ def check_coverage(figures: Figures, valid: Sequence[ValidatedDocument], chunks:
                 gap.append((each.text or "")[place])
     assert (figures.coverage.covered, figures.coverage.lost) == (covered, lost)
     assert figures.coverage.documents_without_chunks == bare
+
+
+def test_of_very_many_gaps_the_longest_are_read_and_the_rest_is_estimated(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    parts = GAPS_READ + 500
+    text = ("ab" + "    z ") * parts
+    fill(connection, document("d", text), *(chunk(f"c{place}", "d", "ab", 8 * place) for place in range(parts)))
+    coverage = collect_figures(connection, "lib").coverage
+    assert (coverage.characters, coverage.covered, coverage.lost) == (8 * parts, 2 * parts, parts)
 
 
 def test_reasons_that_differ_in_numbers_and_addresses_are_one(connection: duckdb.DuckDBPyConnection) -> None:

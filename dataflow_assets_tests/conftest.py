@@ -1,0 +1,105 @@
+"""What many tests start from: a home with a catalog and a folder of documents, worked on through Dagster."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from dataflow_assets.catalog import load_catalog
+from dataflow_assets.definitions import build_defs
+from dataflow_assets.index.edge import EdgeIndex
+from dataflow_assets.resources import Workspace
+from dataflow_assets.warehouse.store import Warehouse
+
+SENTENCE = "It is long enough to be taken for a document, and says one thing that no other page of the library says."
+
+
+class Project:
+    """A home, a catalog and a source folder, with runs through an ephemeral Dagster instance."""
+
+    def __init__(self, root: Path, instance: dg.DagsterInstance) -> None:
+        self.root, self.instance = root, instance
+        self.home, self.docs, self.catalog_path = root / "home", root / "docs", root / "catalog.yaml"
+        self.docs.mkdir()
+        self.catalog({})
+
+    def catalog(self, settings: dict[str, Any], name: str = "docs") -> None:
+        library = {"source": {"type": "files", "path": "docs", "include": ["**/*.md"]}, **settings}
+        self.catalog_path.write_text(json.dumps({"libraries": {name: library}}))
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.docs / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def page(self, name: str, word: str) -> Path:
+        return self.write(f"{name}.md", f"# {name}\n\nThis page tells of {word}. {SENTENCE}\n")
+
+    def run(self, partition: str = "docs", *, accept_deletes: bool = False) -> dict[str, dict[str, Any]]:
+        """Refresh a partition; give each asset's metadata."""
+        workspace = Workspace(home=str(self.home), catalog=str(self.catalog_path))
+        job = build_defs(workspace=workspace).resolve_job_def("refresh_library")
+        self.instance.add_dynamic_partitions("library", [partition])
+        config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        if accept_deletes:
+            config["ops"] = {"raw_documents": {"config": {"accept_deletes": True}}}
+        result = job.execute_in_process(instance=self.instance, partition_key=partition, run_config=config)
+        assert result.success
+        self.checks = {
+            event.asset_check_evaluation_data.check_name: event.asset_check_evaluation_data.passed
+            for event in result.all_events
+            if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        }
+        told = {}
+        for event in result.get_asset_materialization_events():
+            found = event.step_materialization_data.materialization
+            told[found.asset_key.path[-1]] = {name: value.value for name, value in found.metadata.items()}
+        return told
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with Warehouse(self.home).reading() as connection:
+            return connection.execute(query).fetchall()
+
+    def tables(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of every table but the reports, with its time stamp."""
+        names = ("raw_documents", "validated_documents", "chunks", "corrections", "embeddings", "search_index")
+        return {name: sorted(self.rows(f"SELECT * FROM {name}"), key=repr) for name in names}
+
+    @property
+    def index(self) -> EdgeIndex:
+        return EdgeIndex(self.home / "index")
+
+    def words(self) -> list[str]:
+        """The texts that the published index holds."""
+        from dataflow_assets.index.base import IndexQuery
+
+        with self.index.read("docs") as reader:
+            found = reader.search(IndexQuery("page tells of", None, "keyword", limit=1000, prefetch=1000))
+        return sorted(hit.payload["text"].split("tells of ")[1].split(".")[0] for hit in found)
+
+    def load(self) -> Any:
+        return load_catalog(self.catalog_path)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    for name in [name for name in os.environ if name.startswith(("DATAFLOW_", "DAGSTER_", "QDRANT_"))]:
+        monkeypatch.delenv(name)
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Project(tmp_path, instance)
+
+
+@pytest.fixture
+def pages(project: Project) -> Callable[..., None]:
+    def write(*words: str) -> None:
+        for word in words:
+            project.page(word, word)
+
+    return write

@@ -1,0 +1,152 @@
+"""What every index does, embedded or on a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dataflow_assets.errors import IndexMissing, SearchIndexError
+from dataflow_assets.index.base import Generation, IndexQuery, Point, SearchIndex
+from dataflow_assets.index.edge import EdgeIndex
+from dataflow_assets.index.server import ServerIndex
+
+GENERATION = Generation("docs", "first", 4, {"embedding_model": "local"})
+
+
+@pytest.fixture(params=["edge", "server"])
+def index(request: pytest.FixtureRequest, tmp_path: Path) -> SearchIndex:
+    return EdgeIndex(tmp_path / "index") if request.param == "edge" else ServerIndex(":memory:")
+
+
+def point(number: int, text: str, **payload: Any) -> Point:
+    return Point(f"{number:032x}", text, np.eye(4, dtype=np.float32)[number % 4], {"text": text, **payload})
+
+
+def found(index: SearchIndex, text: str, **said: Any) -> list[str]:
+    with index.read("docs") as reader:
+        return [hit.payload["text"] for hit in reader.search(IndexQuery(text, None, "keyword", **said))]
+
+
+def test_nothing_is_published_at_first(index: SearchIndex) -> None:
+    assert index.published("docs") is None
+    assert index.partitions() == []
+    with pytest.raises(IndexMissing), index.read("docs"):
+        pass
+
+
+def test_write_and_search_in_every_mode(index: SearchIndex) -> None:
+    with index.write(GENERATION) as writer:
+        writer.upsert(
+            [
+                point(1, "red apples"),
+                point(2, "green pears"),
+                Point(f"{3:032x}", "no vector plums", None, {"text": "plums"}),
+            ]
+        )
+    with index.read("docs") as reader:
+        assert reader.count() == 3
+        assert reader.generation.description["embedding_model"] == "local"
+        vector = np.eye(4, dtype=np.float32)[2]
+        semantic = reader.search(IndexQuery("x", vector, "semantic", limit=1))
+        assert [hit.payload["text"] for hit in semantic] == ["green pears"]
+        hybrid = reader.search(IndexQuery("plums", vector, "hybrid"))
+        assert {"green pears", "plums"} <= {hit.payload["text"] for hit in hybrid}
+        assert [hit.score for hit in hybrid] == sorted((hit.score for hit in hybrid), reverse=True)
+    assert found(index, "apples") == ["red apples"]
+
+
+def test_changes_are_seen_together_and_only_at_the_end(index: SearchIndex) -> None:
+    with index.write(GENERATION) as writer:
+        writer.upsert([point(1, "red apples"), point(2, "green pears")])
+    with index.write(GENERATION) as writer:
+        writer.delete([f"{1:032x}", f"{9:032x}"])
+        writer.upsert([point(3, "blue plums")])
+        writer.set_payload([(f"{2:032x}", {"text": "moved pears"}), (f"{8:032x}", {"text": "nobody"})])
+        assert found(index, "apples pears plums") == found(index, "apples pears")
+    assert sorted(found(index, "apples pears plums")) == ["blue plums", "moved pears"]
+    published = index.published("docs")
+    assert published is not None
+    assert published.points == 2
+
+
+def test_an_error_publishes_nothing(index: SearchIndex) -> None:
+    with index.write(GENERATION) as writer:
+        writer.upsert([point(1, "red apples")])
+    before = index.published("docs")
+    with pytest.raises(RuntimeError), index.write(GENERATION) as writer:
+        writer.upsert([point(2, "green pears")])
+        raise RuntimeError
+    assert index.published("docs") == before
+    assert found(index, "apples pears") == ["red apples"]
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_another_generation_or_a_fresh_start_is_empty(index: SearchIndex, fresh: bool) -> None:
+    with index.write(GENERATION) as writer:
+        writer.upsert([point(1, "red apples")])
+    following = GENERATION if fresh else Generation("docs", "second", 4)
+    with index.write(following, fresh=fresh) as writer:
+        writer.upsert([point(2, "green pears")])
+    assert found(index, "apples pears") == ["green pears"]
+
+
+def test_a_reader_keeps_what_it_opened(index: SearchIndex) -> None:
+    with index.write(GENERATION) as writer:
+        writer.upsert([point(1, "red apples")])
+    with index.read("docs") as reader:
+        with index.write(GENERATION) as writer:
+            writer.delete([f"{1:032x}"])
+        assert [hit.payload["text"] for hit in reader.search(IndexQuery("apples", None, "keyword"))] == ["red apples"]
+    assert found(index, "apples") == []
+
+
+def test_filters(index: SearchIndex) -> None:
+    with index.write(GENERATION) as writer:
+        writer.upsert(
+            [
+                point(1, "red apples", doc_type="guide", tags=["a", "b"]),
+                point(2, "more apples", doc_type="other", tags=["b"]),
+            ]
+        )
+    assert found(index, "apples", filters={"doc_type": "guide"}) == ["red apples"]
+    assert found(index, "apples", filters={"tags": ["a", "c"]}) == ["red apples"]
+    assert sorted(found(index, "apples", filters={"tags": "b"})) == ["more apples", "red apples"]
+
+
+def test_drop_and_empty(index: SearchIndex) -> None:
+    with index.write(GENERATION):
+        pass
+    published = index.published("docs")
+    assert published is not None
+    assert published.points == 0
+    assert index.partitions() == ["docs"]
+    index.drop("docs")
+    index.drop("docs")
+    assert index.partitions() == []
+
+
+@pytest.mark.parametrize("partition", ["", "../docs", "Docs", "a/b"])
+def test_a_partition_that_is_none(index: SearchIndex, partition: str) -> None:
+    with pytest.raises(SearchIndexError):
+        index.published(partition)
+
+
+def test_a_server_that_is_not_there_is_a_sentence_without_the_key() -> None:
+    index = ServerIndex("http://127.0.0.1:9", "very-secret-key")
+    with pytest.raises(SearchIndexError) as told:
+        index.published("docs")
+    assert "QDRANT_URL" in str(told.value)
+    assert "very-secret-key" not in str(told.value)
+
+
+def test_a_killed_writers_folder_is_cleaned_up(tmp_path: Path) -> None:
+    index = EdgeIndex(tmp_path / "index")
+    with index.write(GENERATION) as writer:
+        writer.upsert([point(1, "red apples")])
+    (tmp_path / "index" / "docs" / "leftover").mkdir()
+    with index.write(GENERATION) as writer:
+        writer.upsert([point(2, "green pears")])
+    assert len([path for path in (tmp_path / "index" / "docs").iterdir() if path.is_dir()]) == 1

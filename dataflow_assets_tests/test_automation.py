@@ -1,0 +1,99 @@
+"""When libraries are worked on."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable
+
+import dagster as dg
+
+from dataflow_assets.automation import RETRY_SECONDS, library_changes, nightly_refresh
+from dataflow_assets.resources import Workspace
+from dataflow_assets.runs import HOST_TAG, PROCESS_TAG, end_dead_runs, process_tags
+from dataflow_assets_tests.conftest import Project
+
+
+def tick(project: Project, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
+    workspace = Workspace(home=str(project.home), catalog=str(project.catalog_path))
+    with dg.build_sensor_context(project.instance, cursor, resources={"workspace": workspace}) as context:
+        return library_changes(context)  # type: ignore[return-value]
+
+
+def test_a_new_library_is_registered_and_run(project: Project, pages: Callable[..., None]) -> None:
+    pages("apples")
+    result = tick(project)
+    assert isinstance(result, dg.SensorResult)
+    (request,) = result.run_requests or ()
+    assert request.partition_key == "docs"
+    assert (request.run_key or "").startswith("docs@")
+    assert (request.run_key or "").endswith(".1")
+    (added,) = result.dynamic_partitions_requests or ()
+    assert added.partition_keys == ["docs"]
+
+
+def test_what_was_done_is_not_asked_for_again_and_a_change_is(project: Project, pages: Callable[..., None]) -> None:
+    pages("apples")
+    first = tick(project)
+    assert isinstance(first, dg.SensorResult)
+    project.run()
+    quiet = tick(project, first.cursor)
+    assert isinstance(quiet, dg.SensorResult)
+    assert not quiet.run_requests
+    pages("pears")
+    changed = tick(project, quiet.cursor)
+    assert isinstance(changed, dg.SensorResult)
+    (request,) = changed.run_requests or ()
+    assert (request.run_key or "").endswith(".2")
+    (project.docs / "pears.md").unlink()
+    project.run()
+    assert not tick(project, changed.cursor).run_requests  # type: ignore[union-attr]
+
+
+def test_a_failed_state_is_tried_again_later(project: Project, pages: Callable[..., None]) -> None:
+    pages("apples")
+    first = tick(project)
+    assert isinstance(first, dg.SensorResult)
+    assert not tick(project, first.cursor).run_requests  # type: ignore[union-attr]
+    cursor = json.loads(first.cursor or "")
+    cursor["asked"]["docs"]["at"] -= RETRY_SECONDS + 1
+    again = tick(project, json.dumps(cursor))
+    assert isinstance(again, dg.SensorResult)
+    (request,) = again.run_requests or ()
+    assert (request.run_key or "").endswith(".2")
+
+
+def test_a_broken_catalog_skips_with_a_reason(project: Project) -> None:
+    project.catalog_path.write_text("libraries: [")
+    result = tick(project)
+    assert isinstance(result, dg.SkipReason)
+    assert "catalog.yaml" in (result.skip_message or "")
+
+
+def test_the_night_runs_every_library(project: Project) -> None:
+    workspace = Workspace(home=str(project.home), catalog=str(project.catalog_path))
+    time = dt.datetime(2026, 1, 2, 3, tzinfo=dt.UTC)
+    with dg.build_schedule_context(
+        project.instance, scheduled_execution_time=time, resources={"workspace": workspace}
+    ) as context:
+        (request,) = list(nightly_refresh(context))  # type: ignore[arg-type]
+    assert (request.run_key, request.partition_key) == ("docs@2026-01-02", "docs")
+
+
+def test_runs_of_dead_processes_are_ended(project: Project) -> None:
+    from dagster import DagsterRunStatus
+
+    def started(process: str) -> str:
+        tags = {HOST_TAG: process_tags()[HOST_TAG], PROCESS_TAG: process}
+        run = project.instance.create_run_for_job(_nothing, tags=tags, status=DagsterRunStatus.STARTED)
+        return run.run_id
+
+    dead, living = started("999999999@1"), started(process_tags()[PROCESS_TAG])
+    assert end_dead_runs(project.instance) == [dead]
+    assert project.instance.get_run_by_id(dead).status == DagsterRunStatus.FAILURE  # type: ignore[union-attr]
+    assert project.instance.get_run_by_id(living).status == DagsterRunStatus.STARTED  # type: ignore[union-attr]
+
+
+@dg.job
+def _nothing() -> None:
+    pass
