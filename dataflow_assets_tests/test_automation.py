@@ -74,7 +74,7 @@ def test_the_night_runs_every_library(project: Project) -> None:
     workspace = Workspace(home=str(project.home), catalog=str(project.catalog_path))
     time = dt.datetime(2026, 1, 2, 3, tzinfo=dt.UTC)
     with dg.build_schedule_context(
-        project.instance, scheduled_execution_time=time, resources={"workspace": workspace}
+        instance=project.instance, scheduled_execution_time=time, resources={"workspace": workspace}
     ) as context:
         (request,) = list(nightly_refresh(context))  # type: ignore[arg-type]
     assert (request.run_key, request.partition_key) == ("docs@2026-01-02", "docs")

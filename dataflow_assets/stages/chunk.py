@@ -188,8 +188,6 @@ def _heading_paths(text: str, blocks: Sequence[Block], spans: Sequence[Span]) ->
 
 
 _FIRST = re.compile(r"\s*+")
-_LONG_BLANK = 1_000
-"""White space before the first line is looked at in steps of this."""
 
 
 def _begin(text: str) -> int:
@@ -207,8 +205,6 @@ _FITTING = 4
 
 def _whole(text: str, most: int, count: Callable[[str], int]) -> list[Span] | None:
     """The only chunk of a short document, no chunk of an empty one, or None for one that must be cut."""
-    if len(text) > 4 * most and len(text) > 4 * len(text[:1_000_000].strip()[: most + 1]) and not text.strip():
-        return []
     start = _begin(text)
     if start == len(text):
         return []
@@ -292,7 +288,7 @@ def _by_counting(text: str, most: int, overlap: int, count: Callable[[str], int]
         tokens += share
         if here >= stop or not tokens:
             break
-        if following <= start or here <= following < here - (0 if overlap else 1):
+        if following <= start:
             raise _Seamless
         spans.append((start, here, tokens, shared))
         start, shared = following, share

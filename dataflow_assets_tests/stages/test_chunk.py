@@ -83,7 +83,8 @@ def page(rng, blocks=60):
 
 
 pieces = st.sampled_from(
-    ["# A long heading, with `snippets_in_code_and_names::like::these(x)` { #anchor-of-it }\n", "word", "Sentence one. ", "Two! ", "x = 1", " ", "\n", "\n\n", "\r\n", "\r", "\t", "\x0c", "\u2028", "\x1c", "\x00",
+    ["# A long heading, with `snippets_in_code_and_names::like::these(x)` { #anchor-of-it }\n",
+     "word", "Sentence one. ", "Two! ", "x = 1", " ", "\n", "\n\n", "\r\n", "\r", "\t", "\x0c", "\u2028", "\x1c", "\x00",
      "# H\n", "```\n", "- a\n", "> q\n", "    code\n", "| a |\n", "a::\n\n  b\n", "==\n", "漢字かな。", "中文没有空格",
      "😀", "\u0301", "\ud800", "\ud83d\ude00", "<|endoftext|>", "a" * 70, "!" * 40, " " * 50, "..", "''", "don't ", "1234567 "]
 )  # fmt: skip
