@@ -72,11 +72,15 @@ def test_a_broken_catalog_skips_with_a_reason(project: Project) -> None:
 
 def test_the_night_runs_every_library(project: Project) -> None:
     workspace = Workspace(home=str(project.home), catalog=str(project.catalog_path))
-    time = dt.datetime(2026, 1, 2, 3, tzinfo=dt.UTC)
-    with dg.build_schedule_context(
-        instance=project.instance, scheduled_execution_time=time, resources={"workspace": workspace}
-    ) as context:
+    night = dt.datetime(2026, 1, 2, 3, tzinfo=dt.UTC)
+    with (
+        dg.DagsterInstance.local_temp(str(project.root / "instance")) as instance,
+        dg.build_schedule_context(
+            instance=instance, scheduled_execution_time=night, resources={"workspace": workspace}
+        ) as context,
+    ):
         (request,) = list(nightly_refresh(context))  # type: ignore[arg-type]
+        assert instance.get_dynamic_partitions("library") == ["docs"]
     assert (request.run_key, request.partition_key) == ("docs@2026-01-02", "docs")
 
 

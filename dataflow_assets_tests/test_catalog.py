@@ -424,8 +424,8 @@ def test_every_setting_is_described_in_the_schema() -> None:
 
 
 words = st.sampled_from(
-    ["defaults", "libraries", "a", "b-1", "source", "path", "type", "files", "include", "chunking", "max_tokens", "reading"]
-    + ["limits", "buckets", "no", "2024", "~", "*", "&", "!", "<<", "{}", "[]", "- ", ": ", "? ", "5", "0.5", "true", '"']
+    ["defaults", "libraries", "a", "b-1", "source", "path", "type", "files", "include", "chunking", "max_tokens", "reading",
+    "limits", "buckets", "no", "2024", "~", "*", "&", "!", "<<", "{}", "[]", "- ", ": ", "? ", "5", "0.5", "true", '"']
 )  # fmt: skip
 junk = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | words,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import datetime as dt
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -83,6 +84,8 @@ class LibraryRun:
         Raises:
             ConfigurationError: The catalog has no such library.
         """
+        # Arrow's own allocator keeps what it once had. Read when Arrow is imported, which only work to do does.
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
         library, _ = split_partition(partition)
         return cls(
             home=home,

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from dataflow_assets.errors import SearchIndexError, IndexMissing
+from dataflow_assets.errors import IndexMissing, SearchIndexError
 from dataflow_assets.index.base import Candidate, Generation, Hit, IndexQuery, Point, Publication
 from dataflow_assets.index.fusion import rank
 from dataflow_assets.index.points import (

@@ -411,7 +411,7 @@ def edits_between(original: str, proposal: str) -> list[Edit]:
         removed, added = "".join(old[low:high]), "".join(new[new_low:new_high])
         old_at, new_at = old_at + same, new_at + same
         edits.append(Edit(old_at, old_at + len(removed), added))
-        old_at, new_at, i, j = old_at + len(removed), new_at + len(added), high, new_high
+        old_at, new_at, i = old_at + len(removed), new_at + len(added), high
     return edits
 
 
@@ -722,7 +722,7 @@ def _space_breaks(text: str, edit: Edit, old: Sequence[str], new: Sequence[str],
     before = text[edit.start - 1 : edit.start] if edit.start else ""
     after = text[edit.end : edit.end + 1]
     old_lead, new_lead = bool(old) and old[0].isspace(), bool(new) and new[0].isspace()
-    if not before.strip() and not before == " " and (old_lead or new_lead):
+    if not before.strip() and before != " " and (old_lead or new_lead):
         return f"a line break or indentation would change: {shown}"
     old_trail, new_trail = bool(old) and old[-1].isspace(), bool(new) and new[-1].isspace()
     if not after.strip() and after != " " and (old_trail or new_trail):

@@ -76,12 +76,12 @@ class Rows:
     def to_arrow(self) -> "pa.Table":
         """Load all rows as an Arrow table."""
         with self.warehouse.reading() as connection:
-            return connection.execute(self._query()).to_arrow_table()
+            return connection.sql(self._query()).to_arrow_table()
 
     def to_pandas(self) -> "pd.DataFrame":
         """Load all rows as a data frame."""
         with self.warehouse.reading() as connection:
-            return connection.execute(self._query()).df()
+            return connection.sql(self._query()).df()
 
 
 class WarehouseIOManager(dg.ConfigurableIOManager):

@@ -46,7 +46,7 @@ def test_own_assets_take_and_give_frames(project: Project, pages: Callable[..., 
 def test_a_frame_that_cannot_be_stored_leaves_the_rows(project: Project) -> None:
     warehouse = Warehouse(project.home)
     replace_rows(warehouse, "mine", "docs", pd.DataFrame({"n": [1, 2]}))
-    with pytest.raises(Exception, match="(?i)conver|cast"):
+    with pytest.raises(Exception, match=r"(?i)conver|cast"):
         replace_rows(warehouse, "mine", "docs", pd.DataFrame({"n": ["no number"]}))
     assert project.rows("SELECT n FROM mine ORDER BY 1") == [(1,), (2,)]
     replace_rows(warehouse, "mine", "other", pd.DataFrame({"n": [9]}))
