@@ -20,6 +20,8 @@ INSTANCE_SETTINGS = """\
 # Written once by dataflow; yours to change. See https://docs.dagster.io/deployment/oss/dagster-yaml
 telemetry:
   enabled: false
+nux:
+  enabled: false
 concurrency:
   runs:
     max_concurrent_runs: 4

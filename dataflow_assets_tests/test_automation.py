@@ -72,6 +72,7 @@ def test_a_broken_catalog_skips_with_a_reason(project: Project) -> None:
 
 def test_the_night_runs_every_library(project: Project) -> None:
     workspace = Workspace(home=str(project.home), catalog=str(project.catalog_path))
+    (project.root / "instance").mkdir()
     night = dt.datetime(2026, 1, 2, 3, tzinfo=dt.UTC)
     with (
         dg.DagsterInstance.local_temp(str(project.root / "instance")) as instance,

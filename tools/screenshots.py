@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 GROUP = "/locations/dataflow_assets.definitions/asset-groups/library/lineage"
 PAGES = {
-    "asset-graph": (GROUP, "1500,620"),
+    "asset-graph": (GROUP, "1900,900"),
     "materialization": ("/assets/chunks?view=partitions&partition=guide", "1500,1050"),
 }
 CHROMIUM = [

@@ -405,7 +405,7 @@ def edits_between(original: str, proposal: str) -> list[Edit]:
     """
     old, new = _TOKEN.findall(original), _TOKEN.findall(proposal)
     edits: list[Edit] = []
-    old_at, new_at, i, j = 0, 0, 0, 0
+    old_at, new_at, i = 0, 0, 0
     for low, high, new_low, new_high in _hunks(old, new):
         same = sum(map(len, old[i:low]))
         removed, added = "".join(old[low:high]), "".join(new[new_low:new_high])

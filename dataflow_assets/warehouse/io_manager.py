@@ -81,7 +81,8 @@ class Rows:
     def to_pandas(self) -> "pd.DataFrame":
         """Load all rows as a data frame."""
         with self.warehouse.reading() as connection:
-            return connection.sql(self._query()).df()
+            frame: pd.DataFrame = connection.sql(self._query()).df()
+        return frame
 
 
 class WarehouseIOManager(dg.ConfigurableIOManager):
