@@ -88,11 +88,11 @@ def publish(run: LibraryRun) -> Changes:
     with run.warehouse.reading() as connection:
         wanted = _token(connection, f"({_points(scope)})", generation.name)
         there = _token(connection, f"(SELECT * FROM search_index WHERE {scope.where()})", generation.name)
-        pending = detect(connection, SEARCH_INDEX, scope, generation.name, exported)
-        gone = [row[0] for row in connection.execute(gone_sql(SEARCH_INDEX, scope)).fetchall()] if pending.gone else []
+        # What is neither right nor what the table tells of is made anew, from every row.
         rebuild = carried not in (wanted, there)
-        if rebuild:
-            detect(connection, replace(SEARCH_INDEX, retry="TRUE"), scope, generation.name, exported)
+        derivation = replace(SEARCH_INDEX, retry="TRUE") if rebuild else SEARCH_INDEX
+        pending = detect(connection, derivation, scope, generation.name, exported)
+        gone = [row[0] for row in connection.execute(gone_sql(SEARCH_INDEX, scope)).fetchall()] if pending.gone else []
     changes = Changes(record=IndexedChunk, scope=scope, parent="chunk_id", rows=pending.rows)
     if pending.gone:
         changes.gone = gone_sql(SEARCH_INDEX, scope)
@@ -104,15 +104,15 @@ def publish(run: LibraryRun) -> Changes:
         index = stack.enter_context(run.index.write(generation, fresh=rebuild)) if carried != wanted else None
         if index is not None and gone and not rebuild:
             index.delete(gone)
-        total, done = int(wanted.split("-", 1)[0]) if rebuild else pending.stale, 0
-        run.progress("search_index", 0, total)
+        done = 0
+        run.progress("search_index", 0, pending.stale)
         for batch in read_batches(exported) if exported.exists() else ():
             if index is not None:
                 _write(index, run.library, batch, everything=rebuild)
             for row in batch:
                 writer.add(_indexed(run.library, row, generation))
             done += len(batch)
-            run.progress("search_index", done, total)
+            run.progress("search_index", done, pending.stale)
     changes.made = writer.file
     changes.asked = exported if writer.file else None
     changes.after = lambda: drop_former_partitions(run)

@@ -37,8 +37,11 @@ MIN_LETTERS = 4
 SHORT_MISSPELLINGS = frozenset({"teh", "hte", "adn", "nad", "taht"})
 """What is short and still beyond doubt."""
 
-VARIANTS = frozenset({"writeable", "useable", "parm", "parms", "referer", "grey", "selectin", "froms"})
-"""What the tool counts as misspelt and careful writers use."""
+KEPT = frozenset(
+    "writeable useable parm parms referer selectin froms certifi arange asend excpt ands ors interm "
+    "unter modul objekt dokument adresse programm funktion methode interaktive relativ importante programa".split()
+)
+"""What the tool counts as misspelt, and is a variant, a term, a package, or a common word of another language."""
 
 MIN_LETTERS_RANKED = 6
 """From this length on, one of several candidates may be taken, where the slip that leads to it is much likelier."""
@@ -73,7 +76,14 @@ _FOREIGN = frozenset(
     "jest nie się że jako jsou pro ve bir bu için ile".split()
 )
 _WORD = re.compile(r"[^\W\d_]+")
+_MARKED_BEFORE = re.compile(r"[A-Za-z](?:\*{1,3}|</\w{1,8}>)$")
+_MARKED_AFTER = re.compile(r"(?:\*{1,3}|<\w{1,8}>)[A-Za-z]")
+_CODE_BEFORE = ("_", "`", "#", "@", "\\", "/", ".", "$")
+_CODE_AFTER = ("_", "`", "(", "=")
+MAX_LOOKS = 50
+"""How many occurrences of a word are looked at."""
 _DETERMINER = re.compile(r" (?:an?|the|all|this|these|each|every|its|your|their)\b")
+_CODE = re.compile(r"`[^`\n]*`|\{[^{}\n]*\}|\]\([^()\n]*\)|<[^<>\n]*>|\w*[_/]\w*")
 _WIDE = re.compile(r"[\u0370-\u1fff\u2c00-\ud7ff\uf900-\ufaff\uff66-\uffdc]|[\U00010000-\U0001efff]")
 """Letters of other scripts, and of those written without spaces."""
 
@@ -110,7 +120,8 @@ class TyposCorrector:
         for batch in _batches(texts):
             for index, replacements in self._findings([texts[i] for i in batch]):
                 text = texts[batch[index]]
-                chosen = [(start, end, new) for start, end, new in replacements if _is_english(text, start, end)]
+                blocks: dict[int, tuple[int, int]] = {}
+                chosen = [found for found in replacements if _is_english(text, found[0], found[1], blocks)]
                 proposals[batch[index]] = _replaced(text, chosen)
         return proposals
 
@@ -230,18 +241,44 @@ def _choice(text: str, start: int, end: int, candidates: Sequence[str]) -> str |
     if not word.isascii() or not (word.islower() or word.istitle()):
         return None  # abbreviations and identifiers
     letters = word.lower()
-    if letters in VARIANTS or (len(word) < MIN_LETTERS and letters not in SHORT_MISSPELLINGS):
+    if letters in KEPT or (len(word) < MIN_LETTERS and letters not in SHORT_MISSPELLINGS):
         return None
     before, after = text[max(0, start - 1) : start], text[end : end + 1]
     if _joins(before) or _joins(after):
         return None  # a piece of a longer word, which the program took apart
     if "-" in (before, after) and len(word) < MIN_LETTERS_RANKED:
         return None
+    if _MARKED_BEFORE.search(text, max(0, start - 12), start) or _MARKED_AFTER.match(text, end, end + 12):
+        return None  # the word goes on behind a mark, as in **d**irectory
+    if _is_term(text, word):
+        return None
     if len(candidates) > 1:
         candidates = _ranked(text, end, letters, candidates)
-    if len(candidates) != 1 or not candidates[0].isascii():
+    if len(candidates) != 1 or not candidates[0].isascii() or _may_be_cut(text, start, end, candidates[0]):
         return None
     return candidates[0]
+
+
+def _is_term(text: str, word: str) -> bool:
+    """Tell whether a word is also a piece of code in the same text, as `speling` is where mod_speling is spoken of."""
+    at = -1
+    for _ in range(MAX_LOOKS):
+        at = text.find(word, at + 1)
+        if at < 0:
+            return False
+        if text[at - 1 : at] in _CODE_BEFORE or text[at + len(word) : at + len(word) + 1] in _CODE_AFTER:
+            return True
+    return False
+
+
+def _may_be_cut(text: str, start: int, end: int, candidate: str) -> bool:
+    """Tell whether a word at the edge of the text may be the rest of a word that the edge cuts."""
+    word, right = text[start:end].lower(), candidate.lower()
+    if (start > 0 or text[0].isupper()) and end < len(text):
+        return False
+    if len(word) < MIN_LETTERS_RANKED or _slip(word, right) > 4:
+        return start == 0 or len(word) < MIN_LETTERS_RANKED
+    return (start == 0 and right.endswith(word)) or (end == len(text) and right.startswith(word))
 
 
 def _ranked(text: str, end: int, letters: str, candidates: Sequence[str]) -> list[str]:
@@ -278,24 +315,34 @@ def _joins(neighbour: str) -> bool:
     )
 
 
-def _is_english(text: str, start: int, end: int) -> bool:
-    """Tell whether a word stands among English words: first in its paragraph, else in what surrounds it."""
-    left = max(0, start - WINDOW)
-    right = end + WINDOW
-    paragraph = text.rfind("\n\n", left, start)
-    close = text.find("\n\n", end, right)
-    for window in (
-        text[max(left, paragraph) : start] + text[end : close if close >= 0 else right],
-        text[max(0, start - 8 * WINDOW) : start] + text[end : end + 8 * WINDOW],
-    ):
-        english = foreign = 0
-        for word in _WORD.findall(window):
-            small = word.lower()
-            if small in _ENGLISH:
-                english += 1
-            elif small in _FOREIGN or (not small.isascii() and len(small) > 1):
-                foreign += 1
-        foreign += len(_WIDE.findall(window)) // 4
-        if english or foreign:
-            return english > foreign
-    return True
+def _is_english(text: str, start: int, end: int, blocks: dict[int, tuple[int, int]]) -> bool:
+    """Tell whether a word stands among English words: in its paragraph, and in what surrounds that.
+
+    Args:
+        text: The text.
+        start: Where the word starts.
+        end: Where it ends.
+        blocks: What was found out of the text's blocks so far, by their number; filled here.
+    """
+    left, right = max(0, start - WINDOW), end + WINDOW
+    opened, closed = text.rfind("\n\n", left, start), text.find("\n\n", end, right)
+    near = text[max(left, opened) : start] + text[end : closed if closed >= 0 else right]
+    english, foreign = _evidence(near)
+    if foreign and foreign >= english:
+        return False
+    if english > 4 * foreign + 4:
+        return True
+    size = 8 * WINDOW
+    number = start // size
+    if number not in blocks:
+        blocks[number] = _evidence(text[max(0, (number - 1) * size) : (number + 2) * size])
+    more_english, more_foreign = blocks[number]
+    return not more_foreign or more_english > more_foreign
+
+
+def _evidence(window: str) -> tuple[int, int]:
+    """Count the words that speak for English, and for another language."""
+    words = [word for match in _WORD.findall(_CODE.sub(" ", window)) if len(word := match.lower()) > 1]
+    english = sum(word in _ENGLISH for word in words)
+    foreign = sum(word in _FOREIGN or not word.isascii() for word in words)
+    return english, foreign + len(_WIDE.findall(window)) // 4

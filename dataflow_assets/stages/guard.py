@@ -267,6 +267,9 @@ def _code_spans(text: str) -> Iterator[Span]:
 _CHUNK = re.compile(r"[^\s()\[\]{}<>\"“”„«»,;!?*|=…`\u3000-\u303f\uff00-\uff0f]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _ODD = re.compile(r"[\d_/\\@#$%&+~^]|--|[.:]\w|\w->")
+_NO_UNITS = frozenset(
+    "and or the for of to on is are at by as it not was has had but nor its be we you can so do if".split()
+)
 _UNIT = re.compile(r"[^\W\d_]{1,3}(?![\w'’-])")
 
 
@@ -285,7 +288,7 @@ def _tokens(text: str) -> Iterator[Span]:
             yield start, start + (stripped or len(chunk))
             if chunk[-1].isdigit():  # what follows a number is its unit
                 unit = _UNIT.match(text, end + 1) if text[end : end + 1] in (" ", "\u00a0") else None
-                if unit:
+                if unit and unit[0].lower() not in _NO_UNITS:
                     yield start, unit.end()
             continue
         if chunk.islower():
