@@ -53,7 +53,10 @@ AMBIGUOUS = frozenset({"proceding", "procede", "procedes", "proceded", "achive",
 """Whose likelier slip is not the likelier meaning."""
 
 WINDOW = 400
-"""How many characters on each side tell the language around a word."""
+"""About how many characters on each side tell the language around a word."""
+
+WIDE_WINDOW = 3200
+"""And how many where those do not tell it clearly."""
 
 _NOT_TEXT = bytes(byte if 32 <= byte < 127 or byte == 10 else 32 for byte in range(256))
 """What the program gets of each byte: control characters would make it guess at binary data."""
@@ -120,8 +123,8 @@ class TyposCorrector:
         for batch in _batches(texts):
             for index, replacements in self._findings([texts[i] for i in batch]):
                 text = texts[batch[index]]
-                blocks: dict[int, tuple[int, int]] = {}
-                chosen = [found for found in replacements if _is_english(text, found[0], found[1], blocks)]
+                language = _Language(text)
+                chosen = [found for found in replacements if language.is_english(found[0])]
                 proposals[batch[index]] = _replaced(text, chosen)
         return proposals
 
@@ -315,29 +318,31 @@ def _joins(neighbour: str) -> bool:
     )
 
 
-def _is_english(text: str, start: int, end: int, blocks: dict[int, tuple[int, int]]) -> bool:
-    """Tell whether a word stands among English words: in its paragraph, and in what surrounds that.
+class _Language:
+    """Tells whether a word of a text stands among English words. Looks at no stretch of the text twice."""
 
-    Args:
-        text: The text.
-        start: Where the word starts.
-        end: Where it ends.
-        blocks: What was found out of the text's blocks so far, by their number; filled here.
-    """
-    left, right = max(0, start - WINDOW), end + WINDOW
-    opened, closed = text.rfind("\n\n", left, start), text.find("\n\n", end, right)
-    near = text[max(left, opened) : start] + text[end : closed if closed >= 0 else right]
-    english, foreign = _evidence(near)
-    if foreign and foreign >= english:
-        return False
-    if english > 4 * foreign + 4:
-        return True
-    size = 8 * WINDOW
-    number = start // size
-    if number not in blocks:
-        blocks[number] = _evidence(text[max(0, (number - 1) * size) : (number + 2) * size])
-    more_english, more_foreign = blocks[number]
-    return not more_foreign or more_english > more_foreign
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._known: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def is_english(self, at: int) -> bool:
+        """Tell it of the word at a position: by its paragraph, and by what surrounds that."""
+        cell = at // WINDOW
+        left, right = max(0, (cell - 1) * WINDOW), (cell + 2) * WINDOW
+        opened, closed = self._text.rfind("\n\n", left, at), self._text.find("\n\n", at, right)
+        english, foreign = self._counts(max(left, opened), closed if closed >= 0 else right)
+        if foreign and foreign >= english:
+            return False
+        if english > 4 * foreign + 4:
+            return True
+        block = at // WIDE_WINDOW
+        english, foreign = self._counts(max(0, (block - 1) * WIDE_WINDOW), (block + 2) * WIDE_WINDOW)
+        return not foreign or english > foreign
+
+    def _counts(self, left: int, right: int) -> tuple[int, int]:
+        if (left, right) not in self._known:
+            self._known[left, right] = _evidence(self._text[left:right])
+        return self._known[left, right]
 
 
 def _evidence(window: str) -> tuple[int, int]:
