@@ -15,7 +15,7 @@ from dataflow_assets.records import Correction
 from dataflow_assets.settings import CorrectionSettings
 from dataflow_assets.stages.guard import keep_good_edits
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Part of the stage's fingerprint: raised when the same proposer, settings and text may give another row, that is with
 every change of the rules here, in `stages.guard`, and of what `models.typos` chooses."""
 

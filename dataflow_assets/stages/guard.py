@@ -213,6 +213,7 @@ _INLINE = re.compile(
     r"|&\#?\w+;"  # an entity
     r"|(?::[\w.+-]{1,64}){1,4}:(?=`)"  # the name of a role
     r"|\|\w[\w .-]{0,60}\|"  # a substitution
+    r"|->\w+"  # a member
     r"|\{[^{}\n]*\}"  # an attribute list, a template's variable
     r"|\$(?=[^\s$])[^$\n]{1,300}\$(?!\d)"  # a formula
     r"|=\s?(?:\"[^\"\n]*\"?|'[^'\n]*'?|[^\s\"']+)"  # a value
@@ -266,7 +267,7 @@ def _code_spans(text: str) -> Iterator[Span]:
 
 _CHUNK = re.compile(r"[^\s()\[\]{}<>\"“”„«»,;!?*|=…`\u3000-\u303f\uff00-\uff0f]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
-_ODD = re.compile(r"[\d_/\\@#$%&+~^]|--|[.:]\w|\w->")
+_ODD = re.compile(r"[\d_/\\@#$%&+~^]|--|[.:]\w")
 _NO_UNITS = frozenset(
     "and or the for of to on is are at by as it not was has had but nor its be we you can so do if".split()
 )
@@ -281,7 +282,9 @@ def _tokens(text: str) -> Iterator[Span]:
         if chunk.isalpha() and chunk.islower() and text[end : end + 1] not in "=([":
             continue
         odd = not chunk.isalpha() and (
-            _ODD.search(chunk) is not None or (chunk[0] == "-" and len(chunk) > 1 and chunk[1:2].isalpha())
+            _ODD.search(chunk) is not None
+            or (chunk[0] == "-" and chunk[1:2].isalpha())
+            or (chunk[-1] == "-" and text[end : end + 1] == ">")
         )
         if odd or text[end : end + 1] in ("=", "(", "[") and chunk[-1].isalnum():
             stripped = len(chunk.rstrip(".:'’"))
@@ -398,6 +401,12 @@ _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|[\w]+|[^\S\n]+|.", re.DOTALL
 SMALL_TABLE = 4096
 """Pairs of tokens up to which the best alignment of a stretch is computed."""
 MAX_DEPTH = 12
+REACH = 16
+"""How many tokens on either side may differ in one place, where nothing is unique."""
+LIKENESS = 8
+"""How many tokens in a row must be the same then."""
+MAX_STEPS = 2000
+"""How many differences are looked for in this way."""
 
 
 def edits_between(original: str, proposal: str) -> list[Edit]:
@@ -445,7 +454,7 @@ def _hunks(old: Sequence[str], new: Sequence[str]) -> list[Hunk]:
             continue
         anchors = _anchors(old[a:b], new[c:d]) if depth < MAX_DEPTH else []
         if not anchors:
-            hunks.append((a, b, c, d))
+            hunks += _step_by_step(old, new, a, b, c, d)
             continue
         i, j = a, c
         for x, y in [*((a + x, c + y) for x, y in anchors), (b, d)]:
@@ -476,6 +485,31 @@ def _anchors(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
         n = before[n]
     chain.reverse()
     return chain
+
+
+def _step_by_step(old: Sequence[str], new: Sequence[str], a: int, b: int, c: int, d: int) -> list[Hunk]:
+    """Align a long stretch in which nothing is unique: after each difference, take up again at the nearest likeness."""
+    hunks: list[Hunk] = []
+    i, j = a, c
+    while i < b and j < d:
+        if old[i] == new[j]:
+            i, j = i + 1, j + 1
+            continue
+        for shift in range(1, 2 * REACH + 1) if len(hunks) < MAX_STEPS else ():
+            for skip in range(max(0, shift - REACH), min(shift, REACH) + 1):
+                x, y = i + skip, j + shift - skip
+                if old[x : min(x + LIKENESS, b)] == new[y : min(y + LIKENESS, d)] and (x < b) == (y < d):
+                    hunks.append((i, x, j, y))
+                    i, j = x, y
+                    break
+            else:
+                continue
+            break
+        else:
+            return [*hunks, (i, b, j, d)]
+    if i < b or j < d:
+        hunks.append((i, b, j, d))
+    return hunks
 
 
 def _table(old: Sequence[str], new: Sequence[str], a: int, b: int, c: int, d: int) -> Iterator[Hunk]:
@@ -632,7 +666,7 @@ def _words_break(old: Sequence[str], new: Sequence[str], before: str, after: str
                 ["onto"],
                 ["within"],
                 ["without"],
-                ["a", "lot"],
+                ["alot"],
             ):
                 return f"the meaning may change: {shown}"
         return None if _meanings(old) == _meanings(new) else f"the meaning would change: {shown}"
