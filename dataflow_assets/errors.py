@@ -2,7 +2,9 @@
 
     DataflowError                     a sentence for the person who must act
     ├── ConfigurationError            the call, the catalog or the environment is wrong       (exit status 2)
-    │   └── CatalogError              one or more problems in the catalog, each with its place
+    │   ├── CatalogError              one or more problems in the catalog, each with its place
+    │   ├── CredentialError           a key that is missing, or that a service does not accept
+    │   └── PriceUnknown              a budget is set and nobody knows what the model costs
     ├── SourceError                   a source or an item of it
     │   ├── SourceUnavailable         the source cannot be listed now: nothing is deleted
     │   ├── FetchFailed               one item cannot be fetched now: it is asked for again next time
@@ -14,6 +16,7 @@
     ├── SearchIndexError              the search index
     │   └── IndexMissing              no index has been published for that library yet
     └── ModelError                    a language or embedding model
+        └── CallFailed                one call gave no answer (`models.base`)
 
 Every message says what happened, to what, and what to do. None carries a secret. The command prints the message and no
 traceback; what is not a `DataflowError` is a fault of the product.
@@ -40,6 +43,14 @@ class CatalogError(ConfigurationError):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         super().__init__("\n".join(problems))
+
+
+class CredentialError(ConfigurationError):
+    """A key is missing, or a service does not accept it. The message names the variable, never the key."""
+
+
+class PriceUnknown(ConfigurationError):
+    """A budget is set for a library, and the price of its model is not known."""
 
 
 class SourceError(DataflowError):

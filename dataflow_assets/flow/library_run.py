@@ -154,7 +154,7 @@ class LibraryRun:
         """Who embeds."""
         from dataflow_assets.models.wordllama import WordLlamaEmbedder
 
-        return WordLlamaEmbedder(self.settings.embeddings.dimension)
+        return WordLlamaEmbedder(self.settings.embeddings.length)
 
     def begin(self, name: str) -> Callable[[Counts], StageRecord]:
         """Start to time a stage and to watch its memory; what is given back ends that and enters it in the journal."""

@@ -61,7 +61,7 @@ def embed_chunks(
         known: Vectors that this model made before, by `text_hash`; a sound one is not made again.
 
     Returns:
-        One row per chunk, in order: `embedded` with a vector of shape (settings.dimension,), or `refused` with a
+        One row per chunk, in order: `embedded` with a vector of shape (settings.length,), or `refused` with a
         reason.
 
     Raises:
@@ -70,14 +70,14 @@ def embed_chunks(
     vectors: dict[str, NDArray[np.float32] | None] = {
         text_hash: vector
         for text_hash, vector in (known or {}).items()
-        if _fault(embedding_issues(vector, settings.dimension)) is None
+        if _fault(embedding_issues(vector, settings.length)) is None
     }
     asked = {chunk.text_hash: chunk.text for chunk in chunks if chunk.text_hash not in vectors}
     if asked:
         made = embedder.embed(list(asked.values()), kind="document")
         # A row too few shows as a missing vector in the checks.
         vectors |= {text_hash: made[row] if row < len(made) else None for row, text_hash in enumerate(asked)}
-    faults = {key: _fault(embedding_issues(vector, settings.dimension)) for key, vector in vectors.items()}
+    faults = {key: _fault(embedding_issues(vector, settings.length)) for key, vector in vectors.items()}
     return [
         Embedding(
             library=chunk.library,
@@ -85,7 +85,7 @@ def embed_chunks(
             document_id=chunk.document_id,
             text_hash=chunk.text_hash,
             model=embedder.name,
-            dimension=settings.dimension,
+            dimension=settings.length,
             vector=None if faults[chunk.text_hash] else vectors[chunk.text_hash],
             status="refused" if faults[chunk.text_hash] else "embedded",
             reason=faults[chunk.text_hash],
