@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -156,9 +156,12 @@ def json_schema() -> dict[str, Any]:
     library = LibrarySettings.model_json_schema()
     definitions: dict[str, Any] = library.pop("$defs")
     for name, section in library["properties"].items():
-        if "$ref" in section:  # a section that is named and left empty counts as left out
+        # A section that is named and left empty counts as left out.
+        if "$ref" in section:
             default = {"default": section["default"]} if "default" in section else {}
             library["properties"][name] = {"anyOf": [{"$ref": section["$ref"]}, {"type": "null"}], **default}
+        elif name in _SECTIONS:
+            section["type"] = [section["type"], "null"]
     # A source may lie in the defaults in part or whole, so what a library itself must say depends on them.
     required = {name: definition.pop("required", []) for name, definition in definitions.items()}
     needs_path = {"type": "object", "required": required["FilesSource"]}
@@ -354,7 +357,7 @@ class _Reading:
             node.value = {}
             while not isinstance(key := next(events), yaml.MappingEndEvent):
                 name = self._key(key, path, node.value)
-                child = self._node(events, next(events), _below(path, name or "?"), depth + 1)
+                child = self._node(events, next(events), _below(path, "?" if name is None else name), depth + 1)
                 if name is not None and name not in node.value:
                     node.value[name] = child
         if event.anchor:
@@ -468,13 +471,22 @@ class _Reading:
         kind, loc, context = error["type"], error["loc"], error.get("ctx", {})
         if kind == "missing":
             if not partial:
-                place = ".".join([own.path, *map(str, loc)])
-                self.note(own.line, f"{place} is missing; {_REMEDIES.get(loc, 'add it')}")
+                place, near = own.path, node
+                for piece in loc:
+                    place = _below(place, str(piece))
+                    near = near.value.get(piece, near)
+                line = near.line if near.path.startswith(own.path + ".") else own.line
+                self.note(line, f"{place} is missing; {_REMEDIES.get(loc, 'add it')}")
             return
+        # By this last piece pydantic says that a name is wrong; what is wrong may also be called so.
+        last = loc[-1:] == ("[key]",) and kind != "extra_forbidden"
+        names = _schema_at(loc[:-2]).get("propertyNames") if last else None
         at = node
-        for piece in loc[:-1] if kind == "extra_forbidden" else loc:
+        for piece in loc[:-1] if kind == "extra_forbidden" or names else loc:
             at = at.value[piece]
-        if kind == "extra_forbidden":
+        if names:
+            self.note(at.line, f"{at.path} is not a name; {_allowed({'type': 'string', **names})}")
+        elif kind == "extra_forbidden":
             name = str(loc[-1])
             self.note(at.value[name].line, _unknown(at.value[name], name, list(_schema_at(loc[:-1])["properties"])))
         elif kind == "conflict":
@@ -482,8 +494,14 @@ class _Reading:
                 first, *_ = fields = context["fields"]
                 present = [at.value[field] for field in fields if field in at.value]
                 blamed = next((field for field in present if field.path.startswith(own.path + ".")), present[0])
-                other = "" if first in at.value and blamed is at.value[first] else f", which does not go with {first}"
-                self.note(blamed.line, f"{blamed.path} is {_found(blamed)}{other}; allowed is {context['allowed']}")
+                said = f"{blamed.path} is {_found(blamed)}"
+                if first not in at.value:
+                    default = _schema_at(loc)["properties"][first].get("default")
+                    said += f", which does not go with {first}, {default} where it is left out"
+                elif blamed is not at.value[first]:
+                    said += f", which does not go with {first}"
+                there = "" if blamed is at.value.get(first) else " there"
+                self.note(blamed.line, f"{said}; allowed{there} is {context['allowed']}")
         elif kind == "unusable":
             self.note(at.line, f"{at.path} is {_found(at)}; allowed is {context['allowed']}")
         else:
@@ -580,7 +598,8 @@ def _size(node: _Node) -> int:
 _SECTIONS = frozenset(
     name
     for name, field in LibrarySettings.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    if get_origin(field.annotation) is dict
+    or (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
 )
 
 
@@ -591,15 +610,21 @@ def _library_schema() -> dict[str, Any]:
 
 def _schema_at(loc: Sequence[int | str]) -> dict[str, Any]:
     """Give the JSON Schema of a place of `LibrarySettings`, references and null alternatives resolved."""
-    root = at = _library_schema()
-    for piece in (*loc, None):
-        if "$ref" in at:
-            at = root["$defs"][at["$ref"].rpartition("/")[2]]
-        if "anyOf" in at:
-            at = next(branch for branch in at["anyOf"] if branch.get("type") != "null")
-        if piece is not None:
-            at = at["items"] if isinstance(piece, int) else at["properties"][piece]
+    at = _library_schema()
+    for piece in loc:
+        if isinstance(piece, int):
+            at = _resolved(at["items"])
+        else:
+            at = _resolved(at["properties"][piece] if "properties" in at else at["additionalProperties"])
     return at
+
+
+def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in schema:
+        schema = _library_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
+    if "anyOf" in schema:
+        schema = next(branch for branch in schema["anyOf"] if branch.get("type") != "null")
+    return schema
 
 
 def _allowed(schema: Mapping[str, Any]) -> str:
@@ -613,6 +638,9 @@ def _allowed(schema: Mapping[str, Any]) -> str:
     if kind == "array":
         return f"allowed is a list of {'one or more ' if schema.get('minItems') else ''}texts"
     if kind == "object":
+        if "properties" not in schema:
+            below = _resolved(schema["additionalProperties"])
+            return f"allowed is a set of names, each with keys: {', '.join(below['properties'])}"
         return f"allowed is a set of keys: {', '.join(schema['properties'])}"
     pattern = f" of the form {schema['pattern']}" if "pattern" in schema else ""
     return f"allowed is a text{pattern}{' that is not empty' if schema.get('minLength') else ''}"
@@ -637,7 +665,7 @@ def _hint(node: _Node, schema: Mapping[str, Any]) -> str:
         if kind in ("integer", "number") and isinstance(_understood(node.value), int | float):
             return ": write the number without quotes"
     elif kind == "string" and not choices and not isinstance(node.value, dict | list | None):
-        return ": put it in quotes"
+        return _did_you_mean(node.raw, [str(schema.get("default", ""))]) or ": put it in quotes"
     elif kind == "string" and choices and isinstance(node.value, bool):
         return _did_you_mean(node.raw, list(map(str, choices)))
     elif kind in ("integer", "number") and isinstance(node.value, _Unclear):

@@ -67,7 +67,10 @@ def run(libraries: tuple[str, ...], jobs: int, accept_deletes: bool, as_json: bo
     for name, outcome in answer["libraries"].items():
         if outcome["message"]:
             _say(f"{name}: {outcome['message']}")
-    sys.exit(0 if all(outcome["status"] == "ok" for outcome in answer["libraries"].values()) else 1)
+    outcomes = answer["libraries"].values()
+    sys.exit(
+        2 if any("configuration" in o for o in outcomes) else 0 if all(o["status"] == "ok" for o in outcomes) else 1
+    )
 
 
 @cli.command()

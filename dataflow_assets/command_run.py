@@ -16,11 +16,13 @@ from typing import Any
 
 import dagster as dg
 
+from dataflow_assets.assets.declaration import CONFIGURATION
 from dataflow_assets.automation import register
 from dataflow_assets.catalog import Catalog
 from dataflow_assets.definitions import build_defs
 from dataflow_assets.errors import ConfigurationError
 from dataflow_assets.flow.library_run import Progress
+from dataflow_assets.flow.paid import check_paid_models
 from dataflow_assets.flow.state import read_state
 from dataflow_assets.home import home_path, prepare_dagster_home
 from dataflow_assets.resources import Workspace
@@ -48,6 +50,8 @@ def run_libraries(
     """
     started = time.monotonic()
     names = list(dict.fromkeys(libraries)) or list(catalog.libraries)
+    for name in names:
+        check_paid_models(name, catalog.library(name))
     prepare_dagster_home(home_path())
     if jobs > 1 and len(names) > 1:
         with ThreadPoolExecutor(jobs) as pool:
@@ -104,8 +108,10 @@ def _run_partition(
         withheld += waiting if isinstance(waiting, int) else 0
     state = read_state(home_path(), partition)
     message = state.message if state is not None else None
+    configuration = False
     if not result.success:
-        message = _failure(result) or message
+        said, configuration = _failure(result)
+        message = said or message
     done = result.success and state is not None and state.status == "ok"
     return {
         "status": "ok" if done or (result.success and state is None) else "failed",
@@ -113,23 +119,24 @@ def _run_partition(
         "message": message,
         "withheld_deletes": withheld,
         "stages": stages,
+        **({CONFIGURATION: True} if configuration else {}),
     }
 
 
-def _failure(result: dg.ExecuteInProcessResult) -> str | None:
-    """Say in a sentence what ended a run."""
+def _failure(result: dg.ExecuteInProcessResult) -> tuple[str | None, bool]:
+    """Say in a sentence what ended a run, and whether only a person can mend it."""
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
             if data.user_failure_data is not None and data.user_failure_data.description:
-                return str(data.user_failure_data.description)
+                return str(data.user_failure_data.description), CONFIGURATION in data.user_failure_data.metadata
             if data.error is not None:
                 cause = data.error.cause or data.error
-                return f"{event.step_key} failed: {cause.message.strip()}"
+                return f"{event.step_key} failed: {cause.message.strip()}", False
     for event in result.all_events:
         if event.is_failure and event.message:
-            return str(event.message)
-    return None
+            return str(event.message), False
+    return None, False
 
 
 def _run_apart(name: str, accept_deletes: bool) -> dict[str, Any]:
@@ -161,6 +168,7 @@ def _merged(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "status": "ok" if all(part["status"] == "ok" for part in parts) else "failed",
         "run_id": parts[-1]["run_id"],
+        **({CONFIGURATION: True} if any(CONFIGURATION in part for part in parts) else {}),
         "message": " ".join(dict.fromkeys(part["message"] for part in parts if part["message"])) or None,
         "withheld_deletes": max(part["withheld_deletes"] for part in parts),
         "stages": stages,

@@ -194,6 +194,9 @@ class Correction:
     status: Annotated[str, Column("VARCHAR", "corrected, unchanged, refused, failed or skipped.")]
     reason: Annotated[str | None, Column("VARCHAR", "Why it was refused, failed or skipped.")]
     model: Annotated[str, Column("VARCHAR", "Who corrected.")]
+    waiting: Annotated[
+        bool, Column("BOOLEAN", "Not asked yet, for a budget or a batch: what follows from it waits too.")
+    ]
     input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", role="trace")]
 
 
@@ -246,12 +249,15 @@ class ModelCall:
     provider: Annotated[str, Column("VARCHAR", "Who was asked.")]
     model: Annotated[str, Column("VARCHAR", "Which model.")]
     items: Annotated[int, Column("INTEGER", "Texts in the call.")]
-    input_tokens: Annotated[int, Column("BIGINT", "Tokens sent.")]
+    input_tokens: Annotated[int, Column("BIGINT", "Tokens sent, those read from the provider's cache not among them.")]
     output_tokens: Annotated[int, Column("BIGINT", "Tokens answered.")]
     cached_tokens: Annotated[int, Column("BIGINT", "Tokens read from the provider's cache.")]
     cost_usd: Annotated[float, Column("DOUBLE", "What the provider bills for the call.")]
+    held_usd: Annotated[
+        float, Column("DOUBLE", "What it may bill besides: the answer was lost; held against the budget.")
+    ]
     seconds: Annotated[float, Column("DOUBLE", "How long it took.")]
-    status: Annotated[str, Column("VARCHAR", "How it ended.")]
+    status: Annotated[str, Column("VARCHAR", "ok, lost (the process died), or what kept it from an answer.")]
     error: Annotated[str | None, Column("VARCHAR", "What went wrong.")]
     called_at: Annotated[dt.datetime, Column("TIMESTAMP", "When it was made.")]
     input_hash: Annotated[str, Column("VARCHAR", "Hash of what was asked.", role="trace")]
@@ -307,7 +313,7 @@ def arrow_schema(record: type) -> pa.Schema:
     finding = pa.struct([(f.name, pa.string()) for f in fields(Finding)])
     types = {
         "VARCHAR": pa.string(), "JSON": pa.string(), "BIGINT": pa.int64(), "INTEGER": pa.int32(), "DOUBLE": pa.float64(),
-        "TIMESTAMP": pa.timestamp("us"), "VARCHAR[]": pa.list_(pa.string()), "INTEGER[]": pa.list_(pa.int32()),
+        "TIMESTAMP": pa.timestamp("us"), "BOOLEAN": pa.bool_(), "VARCHAR[]": pa.list_(pa.string()), "INTEGER[]": pa.list_(pa.int32()),
         "FLOAT[]": pa.list_(pa.float32()), ISSUES: pa.list_(finding),
     }  # fmt: skip
     return pa.schema([(name, types[column.sql]) for name, column in columns_of(record).items()])

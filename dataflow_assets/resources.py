@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr
 
 from dataflow_assets.catalog import Catalog, load_catalog, split_partition
 from dataflow_assets.errors import ConfigurationError
+from dataflow_assets.flow.booking import book_calls
 from dataflow_assets.flow.library_run import LibraryRun, Progress
 from dataflow_assets.flow.state import end_state, start_state
 from dataflow_assets.home import catalog_path, home_path, open_index
@@ -100,6 +101,8 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
                 if self._progress is not None:
                     self._run.progress = self._progress
                 start_state(home, partition, run.run_id)
+                self._book(home)  # what a killed run paid for
+                stack.callback(self._book, home)
                 # Does nothing where the last stage has noted a better end.
                 stack.callback(
                     end_state, home, partition, "failed", message="The run did not come to its end; its log says why."
@@ -108,3 +111,8 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
                 yield self
             finally:
                 self._run = None
+
+    def _book(self, home: Path) -> None:
+        """Book what was paid for, however the run ended."""
+        if (home / "ledger.sqlite").exists():
+            book_calls(home, self.warehouse)

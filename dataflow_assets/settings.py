@@ -197,7 +197,9 @@ class CorrectionSettings(Settings):
         5, description="Calls at once to begin with; more while the service allows it, fewer where it does not."
     )
     max_concurrency: Annotated[int, Field(ge=1, le=512)] = Field(64, description="Calls at once at most.")
-    retries: Annotated[int, Field(ge=0, le=20)] = Field(3, description="Further tries of a call that failed in passing.")
+    retries: Annotated[int, Field(ge=0, le=20)] = Field(
+        3, description="Further tries of a call that failed in passing."
+    )
     timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(30.0, description="How long one call may take.")
     requests_per_minute: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Calls a minute that all runs of a home make together; what the service allows if left out."
@@ -236,12 +238,17 @@ class CorrectionSettings(Settings):
         return self.model_dump(mode="json", include=names)
 
     @property
+    def selective(self) -> bool:
+        """Whether some documents may be left out."""
+        return bool(self.languages or self.doc_types or self.include or self.exclude)
+
+    @property
     def paid(self) -> bool:
         """Whether corrections cost money."""
         return self.model not in ("none", "local")
 
 
-LOCAL_DIMENSIONS = (256, 128, 64)
+LOCAL_DIMENSIONS: tuple[int, ...] = (256, 128, 64)
 
 
 class EmbeddingSettings(Settings):
@@ -266,7 +273,9 @@ class EmbeddingSettings(Settings):
         5, description="Calls at once to begin with; more while the service allows it, fewer where it does not."
     )
     max_concurrency: Annotated[int, Field(ge=1, le=64)] = Field(16, description="Calls at once at most.")
-    retries: Annotated[int, Field(ge=0, le=20)] = Field(3, description="Further tries of a call that failed in passing.")
+    retries: Annotated[int, Field(ge=0, le=20)] = Field(
+        3, description="Further tries of a call that failed in passing."
+    )
     timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(60.0, description="How long one call may take.")
     requests_per_minute: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Calls a minute that all runs of a home make together; the service's base tier if left out."
@@ -289,10 +298,10 @@ class EmbeddingSettings(Settings):
         known = LOCAL_DIMENSIONS if self.model == "local" else ()
         known = VOYAGE_MODELS[self.model].dimensions if self.model in VOYAGE_MODELS else known
         if self.dimension is None and not known:
-            raise _unusable("with this model a dimension: say how long its vectors are")
+            raise _conflict("this model with a dimension beside it: say how long its vectors are", "model")
         if self.dimension is not None and known and self.dimension not in known:
-            listed = ", ".join(map(str, sorted(known)))
-            raise _conflict(f"one of {listed} with the model {self.model}", "dimension", "model")
+            listed = ("one of " if len(known) > 1 else "") + ", ".join(map(str, sorted(known)))
+            raise _conflict(f"{listed} with the model {self.model}", "dimension", "model")
         return self
 
     @model_validator(mode="after")
@@ -301,8 +310,10 @@ class EmbeddingSettings(Settings):
             space = VOYAGE_MODELS[self.model].space if self.model in VOYAGE_MODELS else None
             shared = [name for name, limits in VOYAGE_MODELS.items() if limits.space == space]
             if self.query_model not in shared:
-                allowed = f"one of {', '.join(shared)}" if shared else "nothing: leave it out"
-                raise _conflict(f"{allowed} with the model {self.model}", "query_model", "model")
+                listed = ("one of " if len(shared) > 1 else "") + (", ".join(shared) or "nothing")
+                raise _conflict(
+                    f"{listed} with the model {self.model}{'' if shared else ': leave it out'}", "query_model", "model"
+                )
         return self
 
     @model_validator(mode="after")
@@ -406,6 +417,10 @@ class LibrarySettings(Settings):
     buckets: Annotated[int, Field(ge=1, le=1000)] = Field(
         1, description="Partitions that a very large library is split into."
     )
+
+    def __hash__(self) -> int:
+        """Hash by value, as all settings are, the prices in any order."""
+        return hash(tuple(frozenset(v.items()) if isinstance(v, dict) else v for v in self.__dict__.values()))
 
 
 def fingerprint_of(*parts: Any) -> str:

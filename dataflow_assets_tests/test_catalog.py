@@ -148,7 +148,7 @@ def test_all_problems_are_said_at_once_in_the_files_order(problems: Any) -> None
         "catalog.yaml, line 2: defaults.chunking.strategy is 'structured'; allowed are structure, tokens, sentences, "
         "paragraphs (did you mean structure?)",
         "catalog.yaml, line 3: defaults.embedings is not a known key; allowed are source, reading, validation, "
-        "chunking, corrections, embeddings, index, search, deletes, limits, buckets (did you mean embeddings?)",
+        "chunking, corrections, embeddings, index, search, deletes, limits, prices, buckets (did you mean embeddings?)",
         "catalog.yaml, line 6: libraries.a.source.path is missing; name the folder of the documents, relative to the "
         "catalog file",
         "catalog.yaml, line 7: libraries.a.search.top_k is 0; allowed is a whole number from 1 to 1000",
@@ -169,9 +169,50 @@ def test_all_problems_are_said_at_once_in_the_files_order(problems: Any) -> None
         ("    chunking: {strategy: [tokens]}", "strategy is a list; allowed are structure, tokens"),
         ("    chunking: fast", "chunking is 'fast'; allowed is a set of keys: strategy, max_tokens, overlap_tokens"),
         ("    corrections: {max_change: 0}", "max_change is 0; allowed is a number above 0 and at most 1"),
-        ("    corrections: {model: claude-haiku-5-5}", "model is 'claude-haiku-5-5'; allowed are none, local"),
-        ("    corrections: {model: no}", "is no, which YAML reads as false; allowed are none, local (did you mean"),
-        ("    embeddings: {dimension: 100}", "dimension is 100; allowed are 64, 128, 256"),
+        ("    corrections: {model: claude-haiku-5.5}", "model is 'claude-haiku-5.5'; allowed is none, local, one of claude-"),
+        ("    corrections: {model: claude-haiku-5.5}", "provider:model for another provider (did you mean claude-haiku-5-5?)"),
+        ("    corrections: {model: Local}", "(did you mean local?)"),
+        ("    corrections: {model: voyage-code-3}", "model is 'voyage-code-3'; allowed is none, local, one of claude-"),
+        ("    corrections: {model: no}", "is no, which YAML reads as false; allowed is a text that is not empty (did you mean none?"),
+        ("    corrections: {model: 5}", "model is 5; allowed is a text that is not empty: put it in quotes"),
+        ("    corrections: {lane: bach}", "lane is 'bach'; allowed are direct, batch (did you mean batch?)"),
+        ("    corrections: {lane: batch}", "lane is 'batch'; allowed is direct: only Claude models have a cheap lane"),
+        ("    corrections: {model: local, lane: batch}", "lane is 'batch'; allowed is direct: only Claude"),
+        ("    corrections: {model: 'openai:x', lane: batch}", "lane is 'batch'; allowed is direct: only Claude"),
+        ("    corrections: {prompt: v9}", "prompt is 'v9'; allowed is v1"),
+        ("    corrections: {glossary: Kubernetes}", "glossary is 'Kubernetes'; allowed is a list of texts: write ['Kubernetes']"),
+        ("    corrections: {glossary: [3]}", "glossary[0] is 3; allowed is a text that is not empty: put it in quotes"),
+        ("    corrections: {languages: [english]}", "languages[0] is 'english'; allowed is a text of the form"),
+        ("    corrections: {doc_types: [guides]}", "doc_types[0] is 'guides'; allowed are reference, tutorial"),
+        ("    corrections: {batch_size: 0}", "batch_size is 0; allowed is a whole number from 1 to 200"),
+        ("    corrections: {context_tokens: 9}", "context_tokens is 9; allowed is a whole number from 256 to 100000"),
+        ("    corrections: {retries: -1}", "retries is -1; allowed is a whole number from 0 to 20"),
+        ("    corrections: {timeout_seconds: 0}", "timeout_seconds is 0; allowed is a number above 0 and at most 3600"),
+        ("    corrections: {requests_per_minute: 0}", "requests_per_minute is 0; allowed is a number above 0"),
+        ("    corrections: {concurrency: 65}", "concurrency is 65; allowed is at most max_concurrency (64)"),
+        ("    corrections: {max_concurrency: 3}", "max_concurrency is 3, which does not go with concurrency, 5 where it is left out; allowed there is at most max_concurrency (3)"),
+        ("    embeddings: {dimension: 100}", "dimension is 100; allowed is one of 64, 128, 256 with the model local"),
+        ("    embeddings: {dimension: 0}", "dimension is 0; allowed is a whole number from 1 to 8192"),
+        ("    embeddings: {model: voyage-law-2, dimension: 256}", "dimension is 256; allowed is 1024 with the model voyage-law-2"),
+        ("    embeddings: {model: voyage-4-larg}", "model is 'voyage-4-larg'; allowed is local, one of voyage-code-3"),
+        ("    embeddings: {model: voyage-4-larg}", "(did you mean voyage-4-large?)"),
+        ("    embeddings: {model: claude-haiku-5-5}", "model is 'claude-haiku-5-5'; allowed is local, one of voyage-code-3"),
+        ("    embeddings: {model: 'openai:x'}", "libraries.a.embeddings.model is 'openai:x'; allowed is this model with a dimension beside it"),
+        ("    embeddings: {query_model: voyage-4-lite}", "query_model is 'voyage-4-lite'; allowed is nothing with the model local: leave it out"),
+        ("    embeddings: {model: voyage-4, query_model: voyage-3.5}", "allowed is one of voyage-4-large, voyage-4, voyage-4-lite with the model voyage-4"),
+        ("    prices: 3", "prices is 3; allowed is a set of names, each with keys: input, output, cache_read, cache_write, batch"),
+        ("    prices: {m: 3}", "prices.m is 3; allowed is a set of keys: input, output, cache_read, cache_write, batch"),
+        ("    prices: {m: }", "prices.m is empty; allowed is a set of keys: input"),
+        ("    prices:\n      m: {input: 1}\n      n: {output: 1}", "line 6: libraries.a.prices.n.input is missing; add it"),
+        ("    prices: {claude-haiku-5-5: {input: x}}", "line 4: libraries.a.prices.claude-haiku-5-5.input is 'x'; allowed is a number of at least 0"),
+        ("    prices: {'openai:x': {input: -1}}", "libraries.a.prices.'openai:x'.input is -1; allowed is a number of at least 0"),
+        ("    prices: {m: {input: 1, batch: 0}}", "prices.m.batch is 0; allowed is a number above 0 and at most 1"),
+        ("    prices: {m: {inptu: 1}}", "prices.m.inptu is not a known key; allowed are input, output, cache_read, cache_write, batch (did you mean input?)"),
+        ("    prices: {'': {input: 1}}", "libraries.a.prices.'' is not a name; allowed is a text that is not empty"),
+        ("    prices: {'[key]': {input: x}}", "libraries.a.prices.'[key]'.input is 'x'; allowed is a number"),
+        ("    prices: {'[key]': 3}", "libraries.a.prices.'[key]' is 3; allowed is a set of keys: input"),
+        ("    prices: {'': {'[key]': 3}}", "libraries.a.prices.''.'[key]' is not a known key"),
+        ("    prices: {5: {input: 1}}", "libraries.a.prices.5 is read by YAML as a number, not as a name; put the name in quotes"),
         ("    reading: {language: no}", "language is no, which YAML reads as false; allowed is a text of the form"),
         ("    reading: {tags: [2024]}", "tags[0] is 2024; allowed is a text that is not empty: put it in quotes"),
         ("    reading: {tags: [2024-01-01]}", "is 2024-01-01, which YAML may read as a date"),
@@ -188,7 +229,7 @@ def test_all_problems_are_said_at_once_in_the_files_order(problems: Any) -> None
         ("    buckets: !!int 3", "has the tag"),
         ("    chunking: {max_tokens: 300, overlap_tokens: 200}", "is 200; allowed is at most half of max_tokens"),
         ("    search: {semantic_weight: 0, keyword_weight: 0.0}", "a number above 0 for one of the two weights"),
-        ("    validation: {max_characters: 50}", "is 50, which does not go with min_characters; allowed is at most"),
+        ("    validation: {max_characters: 50}", "is 50, which does not go with min_characters, 100 where it is left out; allowed there is at most"),
         ("    buckets: 1\n    buckets: 2", "line 5: libraries.a.buckets is given twice (first on line 4)"),
         ("  no: {source: {path: x}}", "libraries.no is read by YAML as false, not as a name; put the name in"),
         ("  2024: {source: {path: x}}", "libraries.2024 is read by YAML as a number, not as a name"),
@@ -240,6 +281,50 @@ def test_settings_that_do_not_go_together_are_blamed_on_the_library_that_joined_
     assert load(text % 2000).library("a").chunking.overlap == 600
     (found,) = problems(text % 1000)
     assert found.startswith("catalog.yaml, line 5: libraries.a.chunking.max_tokens is 1000, which does not go with")
+
+
+@pytest.mark.parametrize(
+    ("defaults", "own", "said"),
+    [
+        ("embeddings: {model: voyage-law-2}", "embeddings: {dimension: 256}", "line 5: libraries.a.embeddings.dimension is 256; allowed is 1024 with the model voyage-law-2"),
+        ("embeddings: {dimension: 2048}", "embeddings: {model: voyage-law-2}", "line 5: libraries.a.embeddings.model is 'voyage-law-2', which does not go with dimension; allowed there is 1024"),
+        ("embeddings: {dimension: 2048}", "", "line 1: defaults.embeddings.dimension is 2048; allowed is one of 64, 128, 256 with the model local"),
+        ("embeddings: {model: 'openai:x'}", "", "line 1: defaults.embeddings.model is 'openai:x'; allowed is this model with a dimension"),
+        ("corrections: {lane: batch}", "corrections: {model: local}", "line 5: libraries.a.corrections.model is 'local', which does not go with lane; allowed there is direct"),
+        ("prices: {m: {output: 1}}", "", "line 4: libraries.a.prices.m.input is missing"),
+        ("prices: {m: {output: x}}", "prices: {m: {input: 1}}", "line 1: defaults.prices.m.output is 'x'; allowed is a number of at least 0"),
+        ("prices: {m: {out: 1}}", "prices: {m: {input: 1}}", "line 1: defaults.prices.m.out is not a known key"),
+    ],
+)  # fmt: skip
+def test_defaults_and_library_are_judged_together(problems: Any, defaults: str, own: str, said: str) -> None:
+    (found,) = problems(f"defaults: {{{defaults}}}\n" + in_library(f"    {own}"))
+    assert said in found
+
+
+@pytest.mark.parametrize(
+    ("defaults", "own"),
+    [
+        ("embeddings: {dimension: 2048}", "embeddings: {model: voyage-code-3}"),
+        ("embeddings: {model: 'openai:x'}", "embeddings: {dimension: 1536}"),
+        ("corrections: {lane: batch}", "corrections: {model: claude-haiku-4-5-20251001}"),
+        ("corrections: {lane: batch, model: claude-haiku-5-5}", "corrections: {model: local, lane: direct}"),
+        ("prices: {m: {output: 1}}", "prices: {m: {input: 1}}"),
+        ("prices: ", "prices: "),
+    ],
+)
+def test_defaults_that_a_library_completes_are_good(load: Any, defaults: str, own: str) -> None:
+    assert load(f"defaults: {{{defaults}}}\n" + in_library(f"    {own}")).library("a")
+
+
+def test_prices_of_the_defaults_and_of_the_library_are_laid_over_each_other_key_by_key(load: Any) -> None:
+    text = "defaults: {prices: {m: {input: 1, output: 3, batch: 1}, n: {input: 3}, o: {input: 4}}}\n"
+    prices = load(text + in_library("    prices: {m: {output: 2}, 'x:y': {input: 0}, o: }")).library("a").prices
+    assert {name: (price.input, price.output, price.batch) for name, price in prices.items()} == {
+        "m": (1.0, 2.0, 1.0),
+        "n": (3.0, 0.0, 0.5),
+        "o": (4.0, 0.0, 0.5),
+        "x:y": (0.0, 0.0, 0.5),
+    }
 
 
 def test_an_alias_that_is_wrong_where_it_is_used_has_the_path_of_its_use(problems: Any) -> None:
@@ -328,10 +413,11 @@ def test_no_secret_is_echoed(problems: Any, secret: str) -> None:
     text = in_library(
         f"    embeddings: {{model: {secret}}}\n    {secret}: 1\n    api_key: {secret}\n"
         f"    chunking: {{max_tokens: '{secret}'}}\n"
+        f"    prices: {{{secret}: {{}}, a{secret}: {secret}, m: {{{secret}: 1}}}}\n"
         f"    buckets: https://me:{secret}@host\n  {secret}: {{}}\n"
     )
     found = problems(text)
-    assert len(found) >= 6
+    assert len(found) >= 9
     assert all(secret not in problem and secret[:8] not in problem for problem in found)
 
 
@@ -387,6 +473,9 @@ def test_good_catalogs_pass_the_schema() -> None:
         "libraries:",
         "defaults: {source: {path: x}}\nlibraries:\n  a:\n  b: {chunking: }",
         "defaults: {source: {include: ['*.md']}}\nlibraries: {a: {source: {path: x}}}",
+        "libraries: {a: {source: {path: x}, prices: {m: {input: 1}, 'openai:m': {input: 0, batch: 1}}}}",
+        "libraries: {a: {source: {path: x}, prices: }}",
+        "defaults: {prices: {m: {output: 1}}}\nlibraries: {a: {source: {path: x}, prices: {m: {input: 1}}}}",
     ):
         validator.validate(yaml.safe_load(text))
 
@@ -408,6 +497,10 @@ def test_good_catalogs_pass_the_schema() -> None:
         "libraries: {a: {source: {path: x}, chunking: {strategy: structured}}}",
         "libraries: {a: {source: {path: x}, limits: {budget_usd: '5'}}}",
         "libraries: {a: {source: {path: x, include: []}}}",
+        "libraries: {a: {source: {path: x}, prices: {m: 1}}}",
+        "libraries: {a: {source: {path: x}, prices: {'': {input: 1}}}}",
+        "libraries: {a: {source: {path: x}, prices: {m: {input: -1}}}}",
+        "libraries: {a: {source: {path: x}, prices: {m: {input: 1, outptu: 1}}}}",
     ],
 )
 def test_bad_catalogs_fail_the_schema_and_the_reading(text: str, problems: Any) -> None:
@@ -419,13 +512,13 @@ def test_every_setting_is_described_in_the_schema() -> None:
     for name, definition in json_schema()["$defs"].items():
         assert definition["description"], name
         assert definition["additionalProperties"] is False
-        if name != "LibrarySettings":
+        if name != "LibrarySettings":  # its sections are described where they are defined
             assert all(setting.get("description") for setting in definition["properties"].values()), name
 
 
 words = st.sampled_from(
     ["defaults", "libraries", "a", "b-1", "source", "path", "type", "files", "include", "chunking", "max_tokens", "reading",
-    "limits", "buckets", "no", "2024", "~", "*", "&", "!", "<<", "{}", "[]", "- ", ": ", "? ", "5", "0.5", "true", '"']
+    "limits", "prices", "input", "buckets", "no", "2024", "~", "*", "&", "!", "<<", "{}", "[]", "- ", ": ", "? ", "5", "0.5", "true", '"']
 )  # fmt: skip
 junk = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | words,
@@ -457,7 +550,10 @@ def test_whatever_stands_in_the_file_it_is_read_or_refused_with_a_reason(text: s
 def test_importing_the_catalog_imports_nothing_heavy() -> None:
     code = "import sys, dataflow_assets.catalog; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"numpy", "pyarrow", "dagster", "duckdb", "bpe_openai", "wordllama", "qdrant_client"} & set(loaded)
+    heavy = (
+        "numpy pyarrow dagster duckdb bpe_openai wordllama qdrant_client anthropic voyageai genai_prices pydantic_ai"
+    )
+    assert not {*heavy.split(), "openai", "httpx", "httpx2", "aiohttp", "asyncio"} & set(loaded)
 
 
 def test_the_guide_names_every_setting_with_its_default() -> None:
@@ -467,6 +563,7 @@ def test_the_guide_names_every_setting_with_its_default() -> None:
             assert f"`{name}`" in page, name
             default = setting.get("default")
             if isinstance(default, int | float | str) and not isinstance(default, bool):
+                default = int(default) if isinstance(default, float) and default.is_integer() else default
                 row = next(
                     line for line in page.splitlines() if line.startswith(f"| `{name}`") and f"`{default}`" in line
                 )

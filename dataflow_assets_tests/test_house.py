@@ -11,7 +11,7 @@ import dataflow_assets
 
 ROOT = Path(dataflow_assets.__file__).parent
 FLOORS = [
-    {"__init__", "errors", "settings", "records", "processes"},
+    {"__init__", "errors", "known_models", "settings", "records", "processes"},
     {"catalog"},
     {"stages", "sources", "models", "warehouse", "index"},
     {"home"},
@@ -33,6 +33,7 @@ FREE_OF_DAGSTER = {
     "catalog",
     "records",
     "settings",
+    "known_models",
     "errors",
     "cli",
 }
@@ -92,3 +93,15 @@ def test_loading_the_definitions_imports_nothing_heavy() -> None:
     code = f"import sys, dataflow_assets.definitions; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_checking_a_catalog_imports_no_client_of_a_model() -> None:
+    clients = ["anthropic", "voyageai", "genai_prices", "pydantic_ai", "openai", "httpx", "httpx2", "aiohttp", "numpy"]
+    for module in ("known_models", "settings", "catalog"):
+        code = f"import sys, dataflow_assets.{module}; print([m for m in {clients} if m in sys.modules])"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]", module
+
+
+def test_what_is_known_of_models_imports_nothing_of_the_product() -> None:
+    assert not any(name.startswith("dataflow_assets") for name in _imports(ROOT / "known_models.py"))

@@ -11,9 +11,11 @@ from pydantic import BaseModel, ValidationError
 from dataflow_assets.settings import (
     ChunkingSettings,
     CorrectionSettings,
+    EmbeddingSettings,
     FilesSource,
     LibrarySettings,
     LimitSettings,
+    PriceSettings,
     ReadingSettings,
     SearchSettings,
     ValidationSettings,
@@ -26,6 +28,14 @@ def test_settings_never_change_and_can_be_keys() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         library.chunking.max_tokens = 5  # type: ignore[misc]
     assert {library: 1}[LibrarySettings(source=FilesSource(path="docs"))] == 1
+
+
+def test_libraries_with_the_same_prices_in_another_order_are_the_same_key() -> None:
+    prices = {"m": PriceSettings(input=1), "n": PriceSettings(input=2)}
+    one = LibrarySettings(source=FilesSource(path="docs"), prices=prices)
+    other = LibrarySettings(source=FilesSource(path="docs"), prices=dict(reversed(prices.items())))
+    assert {one: 1}[other] == 1
+    assert one != LibrarySettings(source=FilesSource(path="docs"), prices={"m": PriceSettings(input=1)})
 
 
 def test_unknown_keys_are_refused() -> None:
@@ -111,9 +121,95 @@ def test_a_fingerprint_is_the_same_everywhere_and_follows_every_part() -> None:
     assert fingerprint_of("a", "b") != fingerprint_of("ab") != fingerprint_of(["a", "b"])
 
 
+@pytest.mark.parametrize(
+    "model", ["none", "local", "claude-haiku-5-5", "claude-haiku-4-5-20251001", "openai:gpt-5.2", "google:a/b:c"]
+)
+def test_models_of_corrections(model: str) -> None:
+    assert CorrectionSettings(model=model).paid == (model not in ("none", "local"))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "",
+        "haiku",
+        "claude-haiku-5-5-2025",
+        "openai:",
+        ":gpt",
+        "openai:a b",
+        "Open AI:x",
+        "a:x\n",
+        "voyage-4",
+        "rerank-2.5",
+    ],
+)
+def test_what_is_no_model_of_corrections(model: str) -> None:
+    with pytest.raises(ValidationError, match=r"allowed is none, local|at least 1 character"):
+        CorrectionSettings(model=model)
+
+
+@pytest.mark.parametrize(
+    ("settings", "length"),
+    [
+        (EmbeddingSettings(), 256),
+        (EmbeddingSettings(dimension=64), 64),
+        (EmbeddingSettings(model="voyage-code-3"), 2048),
+        (EmbeddingSettings(model="voyage-code-3", dimension=512), 512),
+        (EmbeddingSettings(model="voyage-4-large", query_model="voyage-4-lite"), 1024),
+        (EmbeddingSettings(model="openai:text-embedding-3-small", dimension=1536), 1536),
+    ],
+)
+def test_the_length_of_the_vectors_follows_the_model_unless_it_is_named(
+    settings: EmbeddingSettings, length: int
+) -> None:
+    assert settings.length == length
+    assert settings.paid == (settings.model != "local")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"dimension": 100}, "one of 64, 128, 256 with the model local"),
+        ({"model": "voyage-law-2", "dimension": 512}, "1024 with the model voyage-law-2"),
+        ({"model": "openai:x"}, "this model with a dimension beside it"),
+        ({"model": "voyage-code-3", "query_model": "voyage-4"}, "voyage-code-3 with the model voyage-code-3"),
+        ({"model": "openai:x", "dimension": 8, "query_model": "openai:x"}, "nothing with the model openai:x"),
+        ({"model": "rerank-2.5"}, "local, one of voyage-code-3"),
+        ({"model": "voyage:"}, "local, one of voyage-code-3"),
+        ({"concurrency": 17}, r"at most max_concurrency \(16\)"),
+    ],
+)
+def test_embeddings_that_no_model_gives_are_refused(values: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        EmbeddingSettings.model_validate(values)
+
+
+def test_how_a_model_is_asked_decides_nothing() -> None:
+    assert (
+        CorrectionSettings(lane="direct", batch_size=3, retries=9, timeout_seconds=5).deciding
+        == CorrectionSettings().deciding
+    )
+    for changed in (
+        CorrectionSettings(model="local"),
+        CorrectionSettings(glossary=("x",)),
+        CorrectionSettings(exclude=("x",)),
+    ):
+        assert changed.deciding != CorrectionSettings().deciding
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"input": -1}, {"input": 1, "batch": 0}, {"input": 1, "batch": 1.1}, {"input": "1"}]
+)
+def test_a_price_is_no_credit(values: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        PriceSettings.model_validate(values)
+    assert PriceSettings(input=0).output == 0
+
+
 def test_every_setting_has_a_description_for_the_schema_and_the_guide() -> None:
-    for section in LibrarySettings.model_fields.values():
-        if isinstance(section.annotation, type) and issubclass(section.annotation, BaseModel):
-            for name, setting in section.annotation.model_fields.items():
+    sections = [field.annotation for field in LibrarySettings.model_fields.values()]
+    for section in (*sections, PriceSettings):
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            for name, setting in section.model_fields.items():
                 assert setting.description, name
                 assert setting.description.endswith("."), name

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from dataflow_assets.assets.declaration import Rule, checks_of, library_asset, materialize
+from dataflow_assets.assets.declaration import Rule, checks_of, describe_asking, library_asset, materialize
 from dataflow_assets.flow.steps import CORRECTIONS, run_step
 from dataflow_assets.records import Correction
 from dataflow_assets.resources import Workspace
@@ -17,7 +17,7 @@ def corrections(workspace: Workspace, chunks: Rows) -> dg.MaterializeResult[Chan
     A correction may mend text; the guard refuses one that changes a number, a name, code, a link or the meaning. The
     original stands in `chunks` either way.
     """
-    return materialize(workspace, "corrections", lambda run: run_step(run, CORRECTIONS))
+    return materialize(workspace, "corrections", lambda run: run_step(run, CORRECTIONS), describe_asking)
 
 
 corrections_checks = checks_of(

@@ -17,8 +17,15 @@ from dataflow_assets.warehouse.changes import Changes
 if TYPE_CHECKING:
     import duckdb
 
+    from dataflow_assets.models.asking import Tally
+
 # Partitions of checks are a preview, and there is no other way to see a check's state by library.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+
+ASKING = ("raw_documents", "corrections", "embeddings")
+"""Stages before which the paid models' keys and prices are looked at: the first of a run, and those that ask."""
+CONFIGURATION = "configuration"
+"""Metadata of a failure that only a person can mend, in the catalog or the environment."""
 
 OWNERS = ["team:documents"]
 GROUP = "library"
@@ -70,14 +77,51 @@ def materialize(
     run = workspace.run
     finish = run.begin(table)
     try:
+        if table in ASKING:
+            run.check_models()
         changes = make(run)
     except ConfigurationError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+        # Without its cause: what a service said may lie in it, and the sentence has all that a person needs.
+        raise dg.Failure(description=str(error), metadata={CONFIGURATION: True}, allow_retries=False) from None
     except DataflowError as error:
         raise dg.Failure(description=str(error)) from error
     changes.finished = finish
     run.details[table] = changes.details
     return dg.MaterializeResult(value=changes, metadata=dict(describe(changes)))
+
+
+def describe_asking(changes: Changes) -> dict[str, Any]:
+    """Tell what a stage's asking took, in numbers that Dagster plots, and in sentences where something was refused."""
+    tally: Tally | None = changes.details.get("asking")
+    if tally is None:
+        return {}
+    told: dict[str, Any] = {
+        "calls": tally.calls,
+        "input_tokens": tally.input_tokens,
+        "output_tokens": tally.output_tokens,
+        "cached_tokens": tally.cached_tokens,
+        "asked_anew": tally.asked,
+        "answers_from_store": tally.from_store,
+        "asked_again_alone": tally.asked_again,
+        "saved_usd": tally.saved_usd,
+        "possibly_billed_usd": tally.lost_usd,
+        "refused_answers": sum(tally.refused.values()),
+        "retries": sum(tally.retries.values()),
+        "left": tally.left,
+        "peak_calls_at_once": tally.peak_concurrency,
+    }
+    told |= {f"retries_{kind}": count for kind, count in sorted(tally.retries.items())}
+    if tally.refused:
+        rows = [
+            dg.TableRecord({"reason": reason, "texts": count})
+            for reason, count in sorted(tally.refused.items(), key=lambda item: -item[1])[:20]
+        ]
+        told["refusals"] = dg.MetadataValue.table(rows)
+    if tally.stopped:
+        told["stopped"] = tally.stopped
+    if tally.unpriced:
+        told["price"] = "unknown: calls are booked at 0 USD; say the price in the catalog (prices)"
+    return told
 
 
 @dataclass(frozen=True, slots=True)

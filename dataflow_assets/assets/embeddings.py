@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from dataflow_assets.assets.declaration import Rule, changed, checks_of, library_asset, materialize
+from dataflow_assets.assets.declaration import Rule, changed, checks_of, describe_asking, library_asset, materialize
 from dataflow_assets.flow.steps import EMBEDDINGS, run_step
 from dataflow_assets.records import Embedding
 from dataflow_assets.resources import Workspace
@@ -16,7 +16,7 @@ def embeddings(workspace: Workspace, chunks: Rows, corrections: Rows) -> dg.Mate
 
     A text that has a vector of the same model anywhere in the home is not embedded again.
     """
-    return materialize(workspace, "embeddings", lambda run: run_step(run, EMBEDDINGS))
+    return materialize(workspace, "embeddings", lambda run: run_step(run, EMBEDDINGS), describe_asking)
 
 
 embeddings_checks = checks_of(

@@ -20,6 +20,7 @@ from dataflow_assets.warehouse.store import Warehouse, now
 
 if TYPE_CHECKING:
     from dataflow_assets.index.base import SearchIndex
+    from dataflow_assets.models.asking import Tally
     from dataflow_assets.models.base import Corrector, Embedder
     from dataflow_assets.sources.base import Source
     from dataflow_assets.warehouse.documents import DocumentStore
@@ -113,11 +114,17 @@ class LibraryRun:
             told.append(withheld_message(self.library, ingested["withheld_deletes"]))
         if failures := ingested.get("failures"):
             told.append(f"{len(failures)} documents could not be fetched: {next(iter(failures.values()))}")
-        told += [
-            f"{stage.counts.failed} rows of {stage.name} failed; the next run tries again."
-            for stage in self.journal
-            if stage.counts.failed and stage.name != "raw_documents"
-        ]
+        for stage in self.journal:
+            if stage.name == "raw_documents":
+                continue
+            details = self.details.get(stage.name, {})
+            waiting = details.get("waiting", 0)
+            if stopped := details.get("stopped"):
+                told.append(f"{waiting or stage.counts.failed} {stage.name} are left: {stopped}.")
+            elif waiting and stage.name == "corrections":
+                told.append(f"{waiting} corrections wait: {details.get('waits_for', 'run again')}.")
+            if failed := stage.counts.failed - (waiting or (stage.counts.failed if stopped else 0)):
+                told.append(f"{failed} rows of {stage.name} failed; the next run tries again.")
         return told
 
     @property
@@ -141,10 +148,22 @@ class LibraryRun:
         return DocumentStore(self.home / "documents")
 
     @cached_property
+    def tallies(self) -> dict[str, Tally]:
+        """Stage -> what its asking took."""
+        from dataflow_assets.models.asking import Tally
+
+        return {"corrections": Tally(), "embeddings": Tally()}
+
+    @cached_property
     def corrector(self) -> Corrector | None:
         """Who corrects; None where corrections are off."""
         if self.settings.corrections.model == "none":
             return None
+        if self.settings.corrections.paid:
+            from dataflow_assets.flow.paid import paid_corrector
+
+            tally = self.tallies["corrections"]
+            return paid_corrector(self.home, self.library, self.settings, run_id=self.run_id, tally=tally)
         from dataflow_assets.models.typos import TyposCorrector
 
         return TyposCorrector()
@@ -152,9 +171,25 @@ class LibraryRun:
     @cached_property
     def embedder(self) -> Embedder:
         """Who embeds."""
+        if self.settings.embeddings.paid:
+            from dataflow_assets.flow.paid import paid_embedder
+
+            tally = self.tallies["embeddings"]
+            return paid_embedder(self.home, self.library, self.settings, run_id=self.run_id, tally=tally)
         from dataflow_assets.models.wordllama import WordLlamaEmbedder
 
         return WordLlamaEmbedder(self.settings.embeddings.length)
+
+    def check_models(self) -> None:
+        """Find what would stop paid models before they are asked.
+
+        Raises:
+            ConfigurationError: A key is missing, or a price that a budget needs.
+        """
+        if self.settings.corrections.paid or self.settings.embeddings.paid:
+            from dataflow_assets.flow.paid import check_paid_models
+
+            check_paid_models(self.library, self.settings)
 
     def begin(self, name: str) -> Callable[[Counts], StageRecord]:
         """Start to time a stage and to watch its memory; what is given back ends that and enters it in the journal."""

@@ -8,7 +8,7 @@ all of them and stands once, in `run_step`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,8 @@ from dataflow_assets.warehouse.spool import RowWriter, read_batches, write_keys
 if TYPE_CHECKING:
     import duckdb
 
+    from dataflow_assets.models.asking import Tally
+
 logger = logging.getLogger(__name__)
 
 
@@ -35,6 +37,10 @@ class Notes:
     """What a step learns beside the rows that it makes."""
 
     failed: int = 0
+    waiting: int = 0
+    """Rows that are failed only because something else has to come first: a budget, a batch, a correction."""
+    done: int = 0
+    """Exported rows that are dealt with."""
     lost: list[str] = field(default_factory=list)
     """Documents whose bytes are missing from the document store."""
 
@@ -46,8 +52,8 @@ class Step:
     derivation: Derivation
     fingerprint: Callable[[LibraryRun], str]
     """Hash of all that decides the result apart from the rows above."""
-    work: Callable[[LibraryRun, Sequence[dict[str, Any]], Notes], Iterator[Any]]
-    """Exported stale rows -> records made."""
+    work: Callable[[LibraryRun, Path, Notes], Iterator[Any]]
+    """The file of exported stale rows -> records made, in any order."""
     weight: Callable[[Any], int]
     """Rough size of a record made, in characters; bounds what is held in memory."""
     settles_duplicates: bool = False
@@ -65,20 +71,38 @@ def run_step(run: LibraryRun, step: Step) -> Changes:
     if pending.stale:
         notes = Notes()
         with RowWriter(run.spool / f"{derivation.table}.made.parquet", derivation.record) as writer:
-            done = 0
-            run.progress(derivation.table, 0, pending.stale)
-            for batch in read_batches(exported):
-                for record in step.work(run, batch, notes):
-                    writer.add(record, step.weight(record))
-                done += len(batch)
-                run.progress(derivation.table, done, pending.stale)
+            told = -1
+            for record in step.work(run, exported, notes):
+                writer.add(record, step.weight(record))
+                if notes.done > told:
+                    told = notes.done
+                    run.progress(derivation.table, told, pending.stale)
         changes.made, changes.asked, changes.failed = writer.file, exported, notes.failed + len(notes.lost)
+        if notes.waiting:
+            changes.details["waiting"] = notes.waiting
         if notes.lost:  # their last good rows stand
             changes.details["lost"] = notes.lost
             changes.asked = _without(exported, derivation.parent, set(notes.lost))
     if step.settles_duplicates and not changes.empty:
         _settle_duplicates(changes, run)
+    tally = run.tallies.get(derivation.table)
+    if tally is not None and (tally.texts or tally.stopped):
+        _account_for(changes, run, tally)
     return changes
+
+
+def _account_for(changes: Changes, run: LibraryRun, tally: Tally) -> None:
+    """Note what asking took, and have it booked when the rows are stored."""
+    from dataflow_assets.flow.booking import book_calls
+
+    changes.details["asking"] = tally
+    if tally.stopped:
+        changes.details["stopped"] = tally.stopped
+
+    def book() -> None:
+        book_calls(run.home, run.warehouse)
+
+    changes.after = book
 
 
 def _without(exported: Path, parent: str, left_out: AbstractSet[str]) -> Path:
@@ -124,11 +148,18 @@ def _validation_fingerprint(run: LibraryRun) -> str:
     return fingerprint_of(read.CODE_VERSION, validate.CODE_VERSION, run.settings.reading, run.settings.validation)
 
 
-def _validate(run: LibraryRun, rows: Sequence[dict[str, Any]], notes: Notes) -> Iterator[ValidatedDocument]:
+def _rows(exported: Path, notes: Notes) -> Iterator[dict[str, Any]]:
+    """Give exported rows one by one, counted when the next batch is asked for."""
+    for batch in read_batches(exported):
+        yield from batch
+        notes.done += len(batch)
+
+
+def _validate(run: LibraryRun, exported: Path, notes: Notes) -> Iterator[ValidatedDocument]:
     from dataflow_assets.stages.read import read_document
     from dataflow_assets.stages.validate import validate_document
 
-    for row in rows:
+    for row in _rows(exported, notes):
         read, failure = None, row["fetch_error"]
         if row["content_hash"] is not None:
             try:
@@ -185,10 +216,10 @@ def _chunk_fingerprint(run: LibraryRun) -> str:
     return fingerprint_of(chunk.CODE_VERSION, settings.strategy, settings.max_tokens, settings.overlap)
 
 
-def _chunk(run: LibraryRun, rows: Sequence[dict[str, Any]], notes: Notes) -> Iterator[Chunk]:
+def _chunk(run: LibraryRun, exported: Path, notes: Notes) -> Iterator[Chunk]:
     from dataflow_assets.stages.chunk import chunk_document
 
-    for row in rows:
+    for row in _rows(exported, notes):
         yield from chunk_document(
             library=run.library,
             document_id=row["document_id"],
@@ -224,26 +255,49 @@ def _correction_fingerprint(run: LibraryRun) -> str:
     from dataflow_assets.stages import correct
 
     name = run.corrector.name if run.corrector else None
-    return fingerprint_of(correct.CODE_VERSION, run.settings.corrections, name)
+    return fingerprint_of(correct.CODE_VERSION, run.settings.corrections.deciding, name)
 
 
-def _correct(run: LibraryRun, rows: Sequence[dict[str, Any]], notes: Notes) -> Iterator[Correction]:
-    from dataflow_assets.stages.correct import ChunkText, correct_chunks
+def _correct(run: LibraryRun, exported: Path, notes: Notes) -> Iterator[Correction]:
+    from dataflow_assets.stages.correct import ChunkText, correct_chunks, skip_chunk
 
-    asked = [
-        ChunkText(
+    settings = run.settings.corrections
+
+    def chunk(row: dict[str, Any]) -> ChunkText:
+        return ChunkText(
             library=run.library,
             chunk_id=row["chunk_id"],
             document_id=row["document_id"],
-            text=row["text"],
+            text=row.get("text", ""),
             text_hash=row["text_hash"],
             protected_spans=tuple(row["protected_spans"]),
             input_hash=row["input_hash"],
+            language=row["language"],
+            doc_type=row["doc_type"],
+            source_uri=row["source_uri"],
         )
-        for row in rows
-    ]
-    for correction in correct_chunks(asked, corrector=run.corrector, settings=run.settings.corrections):
+
+    if run.corrector is None or settings.selective:
+        for batch in read_batches(exported, without="text"):
+            for row in batch:
+                skipped = skip_chunk(chunk(row), settings)
+                if skipped is not None:
+                    notes.done += 1
+                    yield skipped
+    if run.corrector is None:
+        return
+
+    def asked() -> Iterator[ChunkText]:
+        for batch in read_batches(exported):
+            for row in batch:
+                each = chunk(row)
+                if not settings.selective or skip_chunk(each, settings) is None:
+                    yield each
+
+    for correction in correct_chunks(asked(), corrector=run.corrector, settings=settings):
+        notes.done += 1
         notes.failed += correction.status == "failed"
+        notes.waiting += correction.waiting
         yield correction
 
 
@@ -255,7 +309,10 @@ CORRECTIONS = Step(
             f"SELECT chunk_id, document_id, text_hash, protected_spans FROM chunks WHERE {scope.where()}"
         ),
         depends_on=("text_hash", "protected_spans"),
-        export="SELECT s.*, c.text FROM stale s JOIN chunks c USING (chunk_id)",
+        export=(
+            "SELECT s.*, c.text, v.language, v.doc_type, v.source_uri FROM stale s JOIN chunks c USING (chunk_id) "
+            "JOIN validated_documents v ON v.document_id = c.document_id"
+        ),
         retry="status = 'failed'",
     ),
     fingerprint=_correction_fingerprint,
@@ -273,30 +330,52 @@ def _embedding_fingerprint(run: LibraryRun) -> str:
     return fingerprint_of(embed.CODE_VERSION, run.embedder.name, run.embedder.dimension)
 
 
-def _embed(run: LibraryRun, rows: Sequence[dict[str, Any]], notes: Notes) -> Iterator[Embedding]:
+def _embed(run: LibraryRun, exported: Path, notes: Notes) -> Iterator[Embedding]:
     import numpy as np
 
-    from dataflow_assets.stages.embed import SearchedText, embed_chunks
+    from dataflow_assets.stages.embed import SearchedText, embed_chunks, reuse_vector, wait_for_correction
 
-    asked = [
-        SearchedText(
+    embedder, settings = run.embedder, run.settings.embeddings
+    tally = run.tallies["embeddings"] if settings.paid else None
+    settled: set[str] = set()
+
+    def searched(row: dict[str, Any]) -> SearchedText:
+        return SearchedText(
             library=run.library,
             chunk_id=row["chunk_id"],
             document_id=row["document_id"],
-            text=row["text"],
+            text=row.get("text", ""),
             text_hash=row["searched_hash"],
             input_hash=row["input_hash"],
         )
-        for row in rows
-    ]
-    known = {
-        row["searched_hash"]: np.asarray(row["known_vector"], dtype=np.float32)
-        for row in rows
-        if row["known_vector"] is not None
-        and row["known_model"] == run.embedder.name
-        and len(row["known_vector"]) == run.embedder.dimension
-    }
-    for embedding in embed_chunks(asked, embedder=run.embedder, settings=run.settings.embeddings, known=known):
+
+    # First what needs no model: texts with a vector already, and those that have to wait.
+    for batch in read_batches(exported, without="text"):
+        for row in batch:
+            made = None
+            vector = row["known_vector"]
+            if vector is not None and row["known_model"] == embedder.name and len(vector) == embedder.dimension:
+                known = np.asarray(vector, dtype=np.float32)
+                made = reuse_vector(searched(row), known, embedder=embedder, settings=settings)
+                if made is not None and tally is not None:
+                    tally.texts += 1
+                    tally.from_store += 1
+            if made is None and row["waits"]:
+                made = wait_for_correction(searched(row), embedder=embedder, settings=settings)
+                notes.failed += 1
+                notes.waiting += 1
+            if made is not None:
+                settled.add(row["chunk_id"])
+                notes.done += 1
+                yield made
+    asked = (
+        searched(row)
+        for batch in read_batches(exported, without="known_vector")
+        for row in batch
+        if row["chunk_id"] not in settled
+    )
+    for embedding in embed_chunks(asked, embedder=embedder, settings=settings):
+        notes.done += 1
         notes.failed += embedding.status == "failed"
         yield embedding
 
@@ -314,7 +393,8 @@ EMBEDDINGS = Step(
         depends_on=("searched_hash",),
         # A text that has a vector of the same model anywhere in the home is not embedded again.
         export=(
-            "SELECT s.*, coalesce(x.corrected_text, c.text) AS text, k.vector AS known_vector, k.model AS known_model "
+            "SELECT s.*, coalesce(x.corrected_text, c.text) AS text, k.vector AS known_vector, k.model AS known_model, "
+            "coalesce(x.waiting, FALSE) AS waits "
             "FROM stale s JOIN chunks c USING (chunk_id) LEFT JOIN corrections x USING (chunk_id) "
             "LEFT JOIN (SELECT text_hash, arg_max(vector, model) AS vector, max(model) AS model FROM embeddings "
             "WHERE status = 'embedded' AND text_hash IN (SELECT searched_hash FROM stale) GROUP BY text_hash) k "

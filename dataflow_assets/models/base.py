@@ -27,9 +27,13 @@ class Asked:
     """A text that somebody is asked to correct."""
 
     key: str
-    """What the caller knows it by; the proposal carries it."""
+    """What the caller knows it by; the answer carries it."""
     text: str
     """The text."""
+
+
+Edits: TypeAlias = Sequence[tuple[str, str]]
+"""What to replace in a text, and by what. An edit that is listed n times is meant for n places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +41,18 @@ class Proposal:
     """What came of asking about a text."""
 
     key: str
-    text: str | None
-    """The mended text, or the same where it needs nothing; None where there is no answer."""
+    parts: tuple[tuple[str, Edits], ...] = ()
+    """The parts of the text, in order, each with the edits that it needs; nothing where there is no answer."""
+    text: str | None = None
+    """The whole text as it should be, from who knows no edits."""
     reason: str | None = None
     """Why there is no answer."""
     status: Literal["answered", "refused", "failed", "waits"] = "answered"
     """`failed`: asking later may help. `waits`: it was not asked, and what follows from it had better wait too."""
 
 
-Objection: TypeAlias = Callable[[str, str], str | None]
-"""Is asked about a key and its mended text; says why the proposal is no correction at all, or None."""
+Objection: TypeAlias = Callable[[str, Edits], str | None]
+"""Is asked about a text, or a part of one, and its edits; says why they are no corrections at all, or None."""
 
 
 class Corrector(Protocol):
@@ -65,6 +71,22 @@ class Corrector(Protocol):
         """
 
 
+Kind: TypeAlias = Literal["document", "query"]
+"""Whether a text is searched or searched for."""
+
+
+@dataclass(frozen=True, slots=True)
+class VectorOf:
+    """What came of asking for a text's vector."""
+
+    key: str
+    vector: NDArray[np.float32] | None
+    """Shape (dimension,)."""
+    status: Literal["embedded", "refused", "failed"] = "embedded"
+    reason: str | None = None
+    """Why there is none."""
+
+
 class Embedder(Protocol):
     """Makes vectors of texts."""
 
@@ -76,8 +98,11 @@ class Embedder(Protocol):
     def dimension(self) -> int:
         """Length of the vectors."""
 
+    def vectors(self, texts: Iterable[Asked], *, kind: Kind = "document") -> Iterator[VectorOf]:
+        """Give one vector per text, in any order, reading ahead no more than it can work on."""
+
     def embed(self, texts: Sequence[str], *, kind: Kind = "document") -> NDArray[np.float32]:
-        """Embed texts.
+        """Embed a few texts.
 
         Args:
             texts: Any texts; what the model cannot embed comes back as a row of NaN, never as an exception.
@@ -89,8 +114,6 @@ class Embedder(Protocol):
 
 
 # ---- one call to a service ----
-
-Kind: TypeAlias = Literal["document", "query"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +325,16 @@ class Reranker(Protocol):
 
 
 Failure: TypeAlias = Literal[
-    "throttled", "overloaded", "server", "connection", "timeout", "garbled", "too_large", "credential", "payment", "invalid"
+    "throttled",
+    "overloaded",
+    "server",
+    "connection",
+    "timeout",
+    "garbled",
+    "too_large",
+    "credential",
+    "payment",
+    "invalid",
 ]
 """What kept a call from an answer.
 

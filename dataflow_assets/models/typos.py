@@ -18,12 +18,17 @@ import sys
 import sysconfig
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from importlib import metadata
+from itertools import islice
 from pathlib import Path
 
 from dataflow_assets.errors import ModelError
+from dataflow_assets.models.base import Asked, Objection, Proposal
+
+TEXTS_AT_ONCE = 500
+"""Texts that are read ahead."""
 
 BATCH_CHARACTERS = 8_000_000
 """How much text goes through one process: enough that its start does not count, little enough for any memory."""
@@ -113,8 +118,21 @@ class TyposCorrector:
         words = self._run(b"", "--version").decode("utf-8", "replace").split()
         return f"typos-{words[-1]}" if words else "typos"
 
-    def propose(self, texts: Sequence[str]) -> list[str]:
-        """Give one proposal per text, in order; a text that needs nothing comes back as it is.
+    def propose(self, texts: Iterable[Asked], objection: Objection | None = None) -> Iterator[Proposal]:
+        """Give one proposal per text; a text that needs nothing comes back as it is.
+
+        Raises:
+            ModelError: The program cannot be run, or ends in a way that it should not.
+        """
+        rest = iter(texts)
+        while batch := list(islice(rest, TEXTS_AT_ONCE)):
+            distinct = list(dict.fromkeys(asked.text for asked in batch))
+            mended = dict(zip(distinct, self.mend(distinct), strict=True))
+            for asked in batch:
+                yield Proposal(asked.key, text=mended[asked.text])
+
+    def mend(self, texts: Sequence[str]) -> list[str]:
+        """Give each text with the mistakes that the program knows mended, in order.
 
         Raises:
             ModelError: The program cannot be run, or ends in a way that it should not.

@@ -17,12 +17,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from dataflow_assets.errors import ModelError
+from dataflow_assets.models.base import Asked, Kind, VectorOf
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +36,9 @@ CONFIG = "l2_supercat"
 
 DIMENSIONS = (64, 128, 256)
 """Lengths that the weights were trained for (Matryoshka): the first values are a vector of their own."""
+
+TEXTS_AT_ONCE = 500
+"""Texts that are read ahead."""
 
 BATCH_TEXTS = 64
 """Texts that are tokenised at once, on all cores."""
@@ -88,7 +93,16 @@ class WordLlamaEmbedder:
         """Length of the vectors."""
         return self._dimension
 
-    def embed(self, texts: Sequence[str], *, kind: Literal["document", "query"] = "document") -> NDArray[np.float32]:
+    def vectors(self, texts: Iterable[Asked], *, kind: Kind = "document") -> Iterator[VectorOf]:
+        """Give one vector per text, in order; a text without tokens has none."""
+        rest = iter(texts)
+        while batch := list(islice(rest, TEXTS_AT_ONCE)):
+            places = {text: place for place, text in enumerate(dict.fromkeys(asked.text for asked in batch))}
+            made = self.embed(list(places), kind=kind)
+            for asked in batch:
+                yield VectorOf(asked.key, made[places[asked.text]])
+
+    def embed(self, texts: Sequence[str], *, kind: Kind = "document") -> NDArray[np.float32]:
         """Embed texts.
 
         Args:

@@ -9,10 +9,11 @@ An unsound vector is never stored: the row says `refused`, with the reason. The 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from dataflow_assets.models.base import Asked
 from dataflow_assets.records import Embedding, Finding
 from dataflow_assets.settings import EmbeddingSettings, Severity
 
@@ -45,54 +46,77 @@ class SearchedText:
     """Hash of what the row is made from; passed on."""
 
 
+WAITS = "It waits for its correction, so that no other text than the one that is searched is paid for."
+
+
 def embed_chunks(
-    chunks: Sequence[SearchedText],
-    *,
-    embedder: Embedder,
-    settings: EmbeddingSettings,
-    known: Mapping[str, NDArray[np.float32]] | None = None,
-) -> list[Embedding]:
+    chunks: Iterable[SearchedText], *, embedder: Embedder, settings: EmbeddingSettings
+) -> Iterator[Embedding]:
     """Embed the texts of chunks, each text once.
 
     Args:
-        chunks: The chunks; those with the same `text_hash` share a vector.
+        chunks: The chunks; read ahead as far as the embedder can use. Those with the same text share a vector.
         embedder: Makes the vectors.
         settings: What is asked for.
-        known: Vectors that this model made before, by `text_hash`; a sound one is not made again.
 
     Returns:
-        One row per chunk, in order: `embedded` with a vector of shape (settings.length,), or `refused` with a
-        reason.
+        One row per chunk, in any order: `embedded` with a vector of shape (settings.length,), or `refused` or `failed` with
+        a reason.
 
     Raises:
         ModelError: The embedder cannot be used at all.
     """
-    vectors: dict[str, NDArray[np.float32] | None] = {
-        text_hash: vector
-        for text_hash, vector in (known or {}).items()
-        if _fault(embedding_issues(vector, settings.length)) is None
-    }
-    asked = {chunk.text_hash: chunk.text for chunk in chunks if chunk.text_hash not in vectors}
-    if asked:
-        made = embedder.embed(list(asked.values()), kind="document")
-        # A row too few shows as a missing vector in the checks.
-        vectors |= {text_hash: made[row] if row < len(made) else None for row, text_hash in enumerate(asked)}
-    faults = {key: _fault(embedding_issues(vector, settings.length)) for key, vector in vectors.items()}
-    return [
-        Embedding(
-            library=chunk.library,
-            chunk_id=chunk.chunk_id,
-            document_id=chunk.document_id,
-            text_hash=chunk.text_hash,
-            model=embedder.name,
-            dimension=settings.length,
-            vector=None if faults[chunk.text_hash] else vectors[chunk.text_hash],
-            status="refused" if faults[chunk.text_hash] else "embedded",
-            reason=faults[chunk.text_hash],
-            input_hash=chunk.input_hash,
-        )
-        for chunk in chunks
-    ]
+    waiting: dict[str, SearchedText] = {}
+
+    def asked() -> Iterator[Asked]:
+        for chunk in chunks:
+            waiting[chunk.chunk_id] = chunk
+            yield Asked(chunk.chunk_id, chunk.text)
+
+    for found in embedder.vectors(asked(), kind="document"):
+        chunk = waiting.pop(found.key)
+        if found.status == "embedded":
+            yield _row(chunk, embedder, settings, found.vector)
+        else:
+            yield _row(chunk, embedder, settings, None, found.status, found.reason)
+
+
+def reuse_vector(
+    chunk: SearchedText, vector: NDArray[np.float32], *, embedder: Embedder, settings: EmbeddingSettings
+) -> Embedding | None:
+    """Make a chunk's row with a vector that the model made of the same text before; None if that vector is not sound."""
+    row = _row(chunk, embedder, settings, vector)
+    return row if row.status == "embedded" else None
+
+
+def wait_for_correction(chunk: SearchedText, *, embedder: Embedder, settings: EmbeddingSettings) -> Embedding:
+    """Make the row of a chunk whose text may still change."""
+    return _row(chunk, embedder, settings, None, "failed", WAITS)
+
+
+def _row(
+    chunk: SearchedText,
+    embedder: Embedder,
+    settings: EmbeddingSettings,
+    vector: NDArray[np.float32] | None,
+    status: Literal["embedded", "refused", "failed"] = "embedded",
+    reason: str | None = None,
+) -> Embedding:
+    if status == "embedded":
+        reason = _fault(embedding_issues(vector, settings.length))
+        status = "refused" if reason else "embedded"
+    return Embedding(
+        library=chunk.library,
+        chunk_id=chunk.chunk_id,
+        document_id=chunk.document_id,
+        text_hash=chunk.text_hash,
+        model=embedder.name,
+        dimension=settings.length,
+        vector=vector if status == "embedded" else None,
+        status=status,
+        reason=reason,
+        input_hash=chunk.input_hash,
+    )
 
 
 def embedding_issues(vector: NDArray[np.float32] | None, dimension: int) -> tuple[Finding, ...]:

@@ -99,14 +99,57 @@ def keep_good_edits(
     if proposal == original:
         return Verdict(original, True, None)
     pieces = _Pieces(original, protected)
+    groups = [[edit] for edit in edits_between(original, proposal) if not pieces.touched_by(edit)]
+    return _kept(original, pieces, groups, max_change)
+
+
+def keep_good_replacements(
+    original: str, replacements: Sequence[Edit], protected: Iterable[Span] = (), *, max_change: float = 0.2
+) -> Verdict:
+    """Accept those replacements that break no rule, each as a whole or not at all.
+
+    For a proposer who names what to replace, such as a language model: a replacement that rewrites a sentence does not stand in
+    part because some of its words could.
+
+    Args:
+        original: The text.
+        replacements: What somebody would replace, in order, none overlapping another.
+        protected: Spans of the original in which nothing may change, besides those that the text itself shows.
+        max_change: The largest share of the original's characters that may change.
+
+    Returns:
+        The text with the good replacements. It is not accepted, and the original, where none was good.
+    """
+    groups = []
+    for replacement in replacements:
+        inner = edits_between(original[replacement.start : replacement.end], replacement.new)
+        group = [Edit(replacement.start + edit.start, replacement.start + edit.end, edit.new) for edit in inner]
+        if group:
+            groups.append(group)
+    if not groups:
+        return Verdict(original, True, None)
+    return _kept(original, _Pieces(original, protected), groups, max_change)
+
+
+_REWRITES = ("too much would change", "words would be", "a word would be replaced", "the text would have")
+
+
+def is_rewriting(verdict: Verdict) -> bool:
+    """Say whether a proposal was refused for being another text, and not for a detail of it."""
+    reason = verdict.reason or ""
+    return not verdict.accepted and (reason.startswith(_REWRITES) or "characters would change" in reason)
+
+
+def _kept(original: str, pieces: _Pieces, groups: Sequence[Sequence[Edit]], max_change: float) -> Verdict:
+    """Keep the groups of edits that break no rule, each as a whole."""
     good: list[Edit] = []
     reason = None
-    for edit in edits_between(original, proposal):
-        if pieces.touched_by(edit):
-            continue
-        broken = _broken_rule(original, edit)
+    for group in groups:
+        broken = next(
+            (said for edit in group if (said := pieces.touched_by(edit) or _broken_rule(original, edit))), None
+        )
         if broken is None:
-            good.append(edit)
+            good += group
         elif reason is None:
             reason = broken
     good, lost = _without_losses(pieces, good)

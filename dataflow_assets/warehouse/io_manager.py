@@ -108,7 +108,7 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
                 "unchanged": counts.unchanged,
                 "deleted": counts.deleted,
                 "failed": counts.failed,
-                "cost_usd": 0.0,
+                "cost_usd": float(getattr(obj.details.get("asking"), "cost_usd", 0.0)),
             }
             if obj.finished is not None:
                 record = obj.finished(counts)

@@ -31,14 +31,20 @@ def open_spool(home: Path, partition: str) -> Path:
     return folder
 
 
-def read_batches(path: Path) -> Iterator[list[dict[str, Any]]]:
-    """Read exported rows in batches bounded by `BATCH_ROWS` and `BATCH_CHARACTERS` of their column `text`."""
+def read_batches(path: Path, *, without: str | None = None) -> Iterator[list[dict[str, Any]]]:
+    """Read exported rows in batches bounded by `BATCH_ROWS` and `BATCH_CHARACTERS` of their column `text`.
+
+    Args:
+        path: The Parquet file.
+        without: A heavy column that is not needed.
+    """
     import pyarrow.parquet as pq
 
     batch: list[dict[str, Any]] = []
     characters = 0
     with pq.ParquetFile(path, memory_map=True) as file:
-        for rows in file.iter_batches(batch_size=128, use_threads=False):
+        names = [name for name in file.schema_arrow.names if name != without]
+        for rows in file.iter_batches(batch_size=128, columns=names, use_threads=False):
             for row in rows.to_pylist():
                 size = len(row.get("text") or "")
                 if batch and (len(batch) >= BATCH_ROWS or characters + size > BATCH_CHARACTERS):

@@ -15,7 +15,7 @@ CORRECTOR = TyposCorrector()
 
 
 def mend(text: str) -> str:
-    return CORRECTOR.propose([text])[0]
+    return CORRECTOR.mend([text])[0]
 
 
 def test_the_name_carries_the_version() -> None:
@@ -32,10 +32,10 @@ def test_texts_come_back_in_order() -> None:
         "The langauge\nand teh seperate\n\nwords.",
         "The dog recieves it.",
     ]
-    assert CORRECTOR.propose(texts) == [
+    assert CORRECTOR.mend(texts) == [
         "We receive it.", "", "Nothing is wrong.", "The language\nand the separate\n\nwords.", "The dog receives it.",
     ]  # fmt: skip
-    assert CORRECTOR.propose([]) == []
+    assert CORRECTOR.mend([]) == []
 
 
 @pytest.mark.parametrize(
@@ -104,12 +104,12 @@ def test_the_search_path_is_not_asked(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.skipif(os.name == "nt", reason="scripts with a first line are a matter of Unix")
 def test_a_program_that_fails_says_so(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be started"):
-        TyposCorrector(tmp_path / "missing").propose(["text"])
+        TyposCorrector(tmp_path / "missing").mend(["text"])
     broken = tmp_path / "typos"
     broken.write_text(f"#!{sys.executable}\nimport sys\nsys.exit('it broke')\n")
     broken.chmod(0o755)
     with pytest.raises(ModelError, match="it broke"):
-        TyposCorrector(broken).propose(["text"])
+        TyposCorrector(broken).mend(["text"])
 
 
 HOSTILE = st.text(max_size=40) | st.lists(
@@ -123,9 +123,9 @@ HOSTILE = st.text(max_size=40) | st.lists(
 @settings(max_examples=40, deadline=None)
 @given(st.lists(HOSTILE, max_size=4))
 def test_texts_do_not_touch_each_other_and_nothing_else_changes(texts: list[str]) -> None:
-    together = CORRECTOR.propose(texts)
+    together = CORRECTOR.mend(texts)
     assert together == [mend(text) for text in texts]
-    assert CORRECTOR.propose(together) == together
+    assert CORRECTOR.mend(together) == together
     for text, proposal in zip(texts, together, strict=True):
         assert proposal.count("\n") == text.count("\n")
         assert [c for c in proposal if not c.isascii()] == [c for c in text if not c.isascii()]

@@ -75,12 +75,12 @@ def test_the_stage_mends_refuses_and_skips() -> None:
 
 @pytest.mark.parametrize("text", ["", "\0", "\ud800 recieve", "a" * 100_000, "recieve\r\nteh\u2028", "\n" * 1000])
 def test_any_text_comes_back(text: str) -> None:
-    (proposal,) = TyposCorrector().propose([text])
+    (proposal,) = TyposCorrector().mend([text])
     assert len(proposal) <= len(text) + 10
 
 
 def test_proposals_are_in_order() -> None:
     texts = ["We recieve one.", "We receive two.", "", "It is wierd\nthat we recieve three."]
-    assert TyposCorrector().propose(texts) == [
+    assert TyposCorrector().mend(texts) == [
         "We receive one.", "We receive two.", "", "It is weird\nthat we receive three."
     ]  # fmt: skip
