@@ -15,6 +15,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,10 @@ from dataflow_assets.home import catalog_path, home_path, open_index, prepare_da
 from dataflow_assets.warehouse.store import Warehouse
 
 if TYPE_CHECKING:
-    from dataflow_assets.flow.plan import Plan
+    from dataflow_assets.flow.plan import Plan, StagePlan
     from dataflow_assets.models.base import Embedder
     from dataflow_assets.search.searcher import SearchAnswer, Searcher
+    from dataflow_assets.settings import LibrarySettings
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print machine-readable output on standard output.")
 library_arguments = click.argument("libraries", nargs=-1, metavar="[LIBRARY]...")
@@ -79,6 +81,7 @@ def run(libraries: tuple[str, ...], jobs: int, accept_deletes: bool, as_json: bo
 def plan(libraries: tuple[str, ...], as_json: bool) -> None:
     """Say what a run would do and cost; nothing is stored and no model is called."""
     from dataflow_assets.flow.library_run import LibraryRun
+    from dataflow_assets.flow.plan import StagePlan
     from dataflow_assets.flow.plan import plan as make_plan
 
     catalog, home = _catalog(libraries), home_path()
@@ -90,36 +93,57 @@ def plan(libraries: tuple[str, ...], as_json: bool) -> None:
                 catalog, partition, home=home, warehouse=Warehouse(home), index=open_index(home), spool=home
             )
             plans.append(make_plan(library_run))
+        stages = {stage: sum((p.stages[stage] for p in plans), StagePlan()) for stage in plans[0].stages}
         answer["libraries"][name] = {
-            "stages": {
-                stage: {
-                    "texts": sum(p.stages[stage].texts for p in plans),
-                    "tokens": sum(p.stages[stage].tokens for p in plans),
-                    "cost_usd": sum(p.stages[stage].cost_usd for p in plans),
-                }
-                for stage in plans[0].stages
-            },
+            "stages": {stage: _planned(told) for stage, told in stages.items()},
             "deletes": sum(p.deletes for p in plans),
             "withheld_deletes": max(p.withheld_deletes for p in plans),
             "message": plans[0].message,
+            **_budget(home, name, catalog.library(name), sum(told.cost_usd for told in stages.values())),
         }
     if as_json:
         _print_json(answer)
     else:
         _print_table(
-            ["library", "stage", "texts", "tokens", "USD"],
+            ["library", "stage", "texts", "tokens", "asked", "from store", "USD", "how sure"],
             [
-                [name, stage, f"{s['texts']:,}", f"{s['tokens']:,}", f"{s['cost_usd']:.4f}"]
+                [name, stage, f"{s['texts']:,}", f"{s['tokens']:,}", f"{s['asked']:,}", f"{s['stored']:,}",
+                 f"{s['cost_usd']:.4f}", s["sureness"]]
                 for name, told in answer["libraries"].items()
                 for stage, s in told["stages"].items()
             ],
-            numbers=3,
-        )
+            numbers=6,
+        )  # fmt: skip
+        for name, told in answer["libraries"].items():
+            if told.get("budget_message"):
+                _say(f"{name}: {told['budget_message']}")
     for name, told in answer["libraries"].items():
         if told["message"]:
             _say(f"{name}: {told['message']}")
     if any(told["message"] for told in answer["libraries"].values()):
         sys.exit(1)
+
+
+def _planned(stage: StagePlan) -> dict[str, Any]:
+    """Give a stage's plan as JSON says it; `cost_usd` comes before what is saved."""
+    return {"cost_usd": stage.cost_usd, **asdict(stage)}
+
+
+def _budget(home: Path, name: str, settings: LibrarySettings, usd: float) -> dict[str, Any]:
+    """Say what is left of a library's budgets, and whether a run would pass them; nothing where there are none."""
+    from dataflow_assets.flow.paid import budget_of, open_ledger
+
+    budget = budget_of(name, settings)
+    if budget is None:
+        return {}
+    spent = open_ledger(home).spent(name)
+    left = [limit - used for limit, used in ((budget.life_usd, spent.life_usd), (budget.month_usd, spent.month_usd))
+            if limit is not None]  # fmt: skip
+    over = open_ledger(home).room(budget, usd) if usd else None
+    return {
+        "budget_left_usd": max(0.0, min(left)),
+        "budget_message": f"a run would stop before its end: {over}" if over else None,
+    }
 
 
 @cli.command()

@@ -111,7 +111,7 @@ class CorrectionQuestion:
         self._system = system_prompt(prompt, glossary)
         self._batch_size = batch_size
         self._context_tokens = context_tokens
-        self._ratio = Ratio(learned)
+        self.ratio = Ratio(learned)
         said = json.dumps([self._system, SCHEMA, dict(model.parameters)], sort_keys=True)
         self._asked = key_of(model.provider, model.name, READING_VERSION, prompt, said)
         self._overhead = len(self._system.encode()) + len(json.dumps(SCHEMA)) + 60
@@ -134,7 +134,7 @@ class CorrectionQuestion:
     @cached_property
     def part_bytes(self) -> int:
         """Bytes of text that one call holds: a longer text is asked about in parts."""
-        return max(200, int(self._context_tokens / self._ratio.tokens_per_byte))
+        return max(200, int(self._context_tokens / self.ratio.tokens_per_byte))
 
     def key(self, text: str, *, again: bool = False) -> str:
         """Hash exactly what is asked about a text."""
@@ -142,7 +142,7 @@ class CorrectionQuestion:
 
     def fits(self, texts: int, size: int, more: int) -> bool:
         """Say whether a call with so many texts of so many bytes takes another one."""
-        tokens = (size + more) * self._ratio.tokens_per_byte
+        tokens = (size + more) * self.ratio.tokens_per_byte
         if tokens > self._context_tokens or texts >= SHORT_TEXTS * self._batch_size:
             return False
         return texts < self._batch_size or tokens <= SHORT_TOKENS * self._batch_size
@@ -155,14 +155,14 @@ class CorrectionQuestion:
     def estimate_of(self, texts: int, size: int) -> Estimate:
         """Say what a call with so many texts of so many bytes will take."""
         sent = self._overhead + int(size * 1.03) + 25 * texts  # 1.03: quotes and line breaks are escaped
-        return Estimate(sent, sent * self._ratio.tokens_per_byte, self._ratio.output_tokens(texts, size))
+        return Estimate(sent, sent * self.ratio.tokens_per_byte, self.ratio.output_tokens(texts, size))
 
     def prompt(self, texts: Sequence[str]) -> Prompt:
         """Write a call."""
         listed = [{"id": str(place), "text": sendable(text)} for place, text in enumerate(texts, 1)]
         user = json.dumps({"texts": listed}, ensure_ascii=False)
         size = len(user.encode())
-        room = int(size * self._ratio.tokens_per_byte) + ROOM_PER_TEXT * len(texts) + 100
+        room = int(size * self.ratio.tokens_per_byte) + ROOM_PER_TEXT * len(texts) + 100
         return Prompt(system=self._system, user=user, schema=SCHEMA, max_tokens=room)
 
     async def ask(self, texts: Sequence[str], *, alone: bool) -> Reply:

@@ -83,7 +83,10 @@ class VectorQuestion:
 
     def estimate(self, texts: Sequence[str]) -> Estimate:
         """Say what a call will take."""
-        size = sum(len(text.encode("utf-8", "replace")) for text in texts)
+        return self.estimate_of(len(texts), sum(len(text.encode("utf-8", "replace")) for text in texts))
+
+    def estimate_of(self, texts: int, size: int) -> Estimate:
+        """Say what a call with so many texts of so many bytes will take."""
         return Estimate(size, size * self.ratio.tokens_per_byte, 0.0)
 
     async def ask(self, texts: Sequence[str], *, alone: bool) -> Reply:

@@ -7,10 +7,10 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dataflow_assets.errors import ConfigurationError
-from dataflow_assets.models.base import CallFailed, Completion, Prompt, Usage
+from dataflow_assets.models.base import CallFailed, Completion, Prompt, Usage, Vectors
 from dataflow_assets.models.pydantic_ai import OtherEmbedder, OtherModel, credential_problem
 
 KEY = "sk-loopback-0123456789abcdef"
@@ -29,7 +29,10 @@ SCHEMA = {
     "additionalProperties": False,
 }
 PROMPT = Prompt("Mend the text.", "teh text \ud800", SCHEMA, 500)
-CHAT, RESPONSES = "openai-chat:gpt-4o-mini", "openai:gpt-5.2"
+CHAT, RESPONSES, EMBEDDINGS = "openai-chat:gpt-4o-mini", "openai:gpt-5.2", "embeddings"
+
+
+Answer = TypeVar("Answer")
 
 
 @dataclass
@@ -51,6 +54,46 @@ class Service:
     answer: Callable[[str, Any], Reply]
     asked: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
     waits: threading.Event = field(default_factory=threading.Event)
+    runner: asyncio.Runner = field(default_factory=asyncio.Runner)
+    models: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+
+    def ask(self, name: str, *, timeout_seconds: float = 10.0, fresh: bool = False) -> Completion:
+        """Ask with a client that other tests use too, unless the environment is another."""
+        model: OtherModel = self._kept(
+            (name, timeout_seconds), fresh, lambda: OtherModel(name, timeout_seconds=timeout_seconds)
+        )
+        return self.runner.run(self._closing(model, model.complete(PROMPT), fresh))
+
+    def vectors(self, texts: list[str], name: str = "openai:text-embedding-3-small", dimension: int = 2) -> Vectors:
+        model: OtherEmbedder = self._kept(
+            (name, dimension), False, lambda: OtherEmbedder(name, dimension=dimension, timeout_seconds=10)
+        )
+        return self.runner.run(self._closing(model, model.embed(texts, "document"), False))
+
+    def failure(self, name: str = CHAT, **options: Any) -> CallFailed:
+        with pytest.raises(CallFailed) as caught:
+            self.vectors(["a"]) if name == EMBEDDINGS else self.ask(name, **options)
+        # Errors of the clients carry the request with its headers.
+        assert caught.value.__cause__ is None
+        assert caught.value.__context__ is None
+        return caught.value
+
+    def _kept(self, key: tuple[Any, ...], fresh: bool, make: Callable[[], Any]) -> Any:
+        return make() if fresh else self.models.get(key) or self.models.setdefault(key, make())
+
+    @staticmethod
+    async def _closing(model: Any, answer: Awaitable[Answer], fresh: bool) -> Answer:
+        try:
+            return await answer
+        finally:
+            if fresh:
+                await model.close()
+
+    def end(self) -> None:
+        self.waits.set()
+        for model in self.models.values():
+            self.runner.run(model.close())
+        self.runner.close()
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +103,7 @@ def running() -> Iterator[Service]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # headers and body in one packet, or the client waits for the second
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -80,13 +124,19 @@ def running() -> Iterator[Service]:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 64
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """A client that waits no longer is no error here."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     service = Service(f"http://127.0.0.1:{server.server_address[1]}/v1", lambda path, body: Reply({}))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield service
-    service.waits.set()
+    service.end()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -144,31 +194,10 @@ def responses(text: str = '{"a": "the text"}', reason: str | None = None, refusa
     }
 
 
-def ask(model: str, prompt: Prompt = PROMPT, timeout_seconds: float = 10.0) -> Completion:
-    other = OtherModel(model, timeout_seconds=timeout_seconds)
-
-    async def run() -> Completion:
-        try:
-            return await other.complete(prompt)
-        finally:
-            await other.close()
-
-    return asyncio.run(run())
-
-
-def failure(model: str = CHAT, timeout_seconds: float = 10.0) -> CallFailed:
-    with pytest.raises(CallFailed) as caught:
-        ask(model, timeout_seconds=timeout_seconds)
-    # Errors of the clients carry the request with its headers.
-    assert caught.value.__cause__ is None
-    assert caught.value.__context__ is None
-    return caught.value
-
-
 @pytest.mark.parametrize(("model", "body"), [(CHAT, chat()), (RESPONSES, responses())])
 def test_a_prompt_is_answered_and_counted(service: Service, model: str, body: dict[str, Any]) -> None:
     service.answer = lambda path, asked: Reply(body)
-    completion = ask(model)
+    completion = service.ask(model)
     assert completion == Completion('{"a": "the text"}', "end", Usage(400, 20, cached_tokens=600))
     assert len(service.asked) == 1
     path, sent, headers = service.asked[0]
@@ -193,7 +222,7 @@ def test_a_prompt_is_answered_and_counted(service: Service, model: str, body: di
 
 def test_a_model_that_must_think_gets_room_for_it(service: Service) -> None:
     service.answer = lambda path, asked: Reply(responses())
-    ask("openai:o3")
+    service.ask("openai:o3")
     sent = service.asked[0][1]
     assert sent["max_output_tokens"] > 500 + 1000
     assert sent["reasoning"]["effort"] in ("minimal", "low")
@@ -204,7 +233,7 @@ def test_a_provider_that_cannot_be_held_to_a_schema_is_told_it(
 ) -> None:
     monkeypatch.setenv("OLLAMA_BASE_URL", service.url)
     service.answer = lambda path, asked: Reply(chat('```json\n{"a": "```"}\n```'))
-    completion = ask("ollama:llama3-cloud")
+    completion = service.ask("ollama:llama3-cloud", fresh=True)
     assert (completion.text, completion.stop) == ('{"a": "```"}', "end")
     sent = service.asked[0][1]
     assert "json_schema" not in json.dumps(sent.get("response_format"))
@@ -218,7 +247,9 @@ def test_a_provider_that_cannot_be_held_to_a_schema_is_told_it(
         (CHAT, chat("", "content_filter"), "refusal", ""),
         (CHAT, chat(None, "stop", refusal="I will not."), "refusal", ""),
         (CHAT, chat('{"a": ""}', None), "end", '{"a": ""}'),
-        (CHAT, chat('{"a": ""}', "odd"), "other", '{"a": ""}'),
+        (CHAT, chat('{"a": ""}', "odd"), "end", '{"a": ""}'),
+        (CHAT, chat("", "odd"), "other", ""),
+        (CHAT, chat('{"a": ""}', "tool_calls"), "other", '{"a": ""}'),
         (CHAT, chat("\ud83d", "stop"), "end", "\N{REPLACEMENT CHARACTER}"),
         (RESPONSES, responses('{"a": "th', "max_output_tokens"), "max_tokens", '{"a": "th'),
         (RESPONSES, responses("", "content_filter"), "refusal", ""),
@@ -227,19 +258,16 @@ def test_a_provider_that_cannot_be_held_to_a_schema_is_told_it(
 )
 def test_why_an_answer_ends(service: Service, model: str, body: dict[str, Any], stop: str, text: str) -> None:
     service.answer = lambda path, asked: Reply(body)
-    completion = ask(model)
+    completion = service.ask(model)
     assert completion.usage.output_tokens == 20
-    if stop == "other":
-        assert completion.stop in ("other", "end")  # what it means is the package's to say
-    else:
-        assert (completion.stop, completion.text) == (stop, text)
+    assert (completion.stop, completion.text) == (stop, text)
 
 
 def test_what_a_service_does_not_count_is_not_taken_for_nothing(service: Service) -> None:
     body = chat()
     del body["usage"]
     service.answer = lambda path, asked: Reply(body)
-    usage = ask(CHAT).usage
+    usage = service.ask(CHAT).usage
     assert usage.input_tokens >= 4
     assert usage.output_tokens >= 2
 
@@ -268,18 +296,13 @@ def test_what_a_service_does_not_count_is_not_taken_for_nothing(service: Service
         (504, None, "server"),
     ],
 )
-@pytest.mark.parametrize("model", [CHAT, RESPONSES, "embeddings"])
+@pytest.mark.parametrize("model", [CHAT, RESPONSES, EMBEDDINGS])
 def test_a_refused_call_says_what_may_be_done_and_is_made_once(
     service: Service, model: str, status: int, error: Any, kind: str
 ) -> None:
     headers = {"retry-after": "7"} if status in (429, 503) else {}
     service.answer = lambda path, asked: Reply({"error": error} if isinstance(error, dict) else error, status, headers)
-    if model == "embeddings":
-        with pytest.raises(CallFailed) as caught:
-            vectors(["a"])
-        failed = caught.value
-    else:
-        failed = failure(model)
+    failed = service.failure(model)
     assert (failed.kind, failed.status) == (kind, status)
     assert failed.retry_after == (7.0 if headers else None)
     assert f"{status}" in str(failed)
@@ -290,7 +313,7 @@ def test_a_refused_call_says_what_may_be_done_and_is_made_once(
     assert len(service.asked) == 1
 
 
-@pytest.mark.parametrize("model", [CHAT, RESPONSES, "embeddings"])
+@pytest.mark.parametrize("model", [CHAT, RESPONSES, EMBEDDINGS])
 @pytest.mark.parametrize(
     ("reply", "kinds"),
     [
@@ -304,12 +327,7 @@ def test_a_refused_call_says_what_may_be_done_and_is_made_once(
 )
 def test_an_answer_that_is_none(service: Service, model: str, reply: Reply, kinds: set[str]) -> None:
     service.answer = lambda path, asked: reply
-    if model == "embeddings":
-        with pytest.raises(CallFailed) as caught:
-            vectors(["a"])
-        assert caught.value.kind in kinds
-    else:
-        assert failure(model).kind in kinds
+    assert service.failure(model).kind in kinds
     assert len(service.asked) == 1
 
 
@@ -321,7 +339,7 @@ def test_no_answer_in_time(service: Service) -> None:
         return Reply(chat())
 
     service.answer = wait
-    assert failure(timeout_seconds=0.2).kind == "timeout"
+    assert service.failure(timeout_seconds=0.2).kind == "timeout"
     service.waits.set()
     assert len(service.asked) == 1
 
@@ -333,7 +351,7 @@ def test_an_address_where_nobody_answers(
     service: Service, monkeypatch: pytest.MonkeyPatch, url: str, kind: str
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", url)
-    assert failure().kind == kind
+    assert service.failure(fresh=True).kind == kind
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 429, 500])
@@ -346,7 +364,7 @@ def test_no_key_in_what_is_said(
 
     service.answer = echo
     with caplog.at_level("DEBUG"):
-        failed = failure(model)
+        failed = service.failure(model, fresh=True)
     said = capfd.readouterr()
     for text in (str(failed), repr(failed), str(vars(failed)), caplog.text, said.out, said.err):
         assert KEY[3:] not in text
@@ -451,7 +469,7 @@ def test_a_missing_credential_is_named(
 def test_without_a_key_nothing_is_asked(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     monkeypatch.delenv("OPENAI_BASE_URL")
-    failed = failure()
+    failed = service.failure(fresh=True)
     assert failed.kind == "credential"
     assert "OPENAI_API_KEY" in str(failed)
     assert service.asked == []
@@ -472,18 +490,6 @@ def test_nothing_is_imported_before_the_first_call() -> None:
 # ---- embeddings ----
 
 
-def vectors(texts: list[str], model: str = "openai:text-embedding-3-small", dimension: int = 2) -> Any:
-    embedder = OtherEmbedder(model, dimension=dimension, timeout_seconds=10)
-
-    async def run() -> Any:
-        try:
-            return await embedder.embed(texts, "document")
-        finally:
-            await embedder.close()
-
-    return asyncio.run(run())
-
-
 def embeddings(*items: tuple[Any, Any], tokens: int | None = 12) -> dict[str, Any]:
     data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in items]
     usage = {} if tokens is None else {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
@@ -492,7 +498,7 @@ def embeddings(*items: tuple[Any, Any], tokens: int | None = 12) -> dict[str, An
 
 def test_vectors_stand_where_they_say(service: Service) -> None:
     service.answer = lambda path, asked: Reply(embeddings((2, [2.0, 0.5]), (0, [0.0, 1.0])))
-    answer = vectors(["a", "b \udfff", "c"])
+    answer = service.vectors(["a", "b \udfff", "c"])
     assert {position: row.tolist() for position, row in answer.rows.items()} == {0: [0.0, 1.0], 2: [2.0, 0.5]}
     assert all(row.dtype == np.float32 for row in answer.rows.values())
     assert answer.usage == Usage(input_tokens=12)
@@ -517,26 +523,26 @@ def test_vectors_stand_where_they_say(service: Service) -> None:
 )
 def test_what_cannot_be_placed_or_read_is_missing(service: Service, items: Any, kept: set[int]) -> None:
     service.answer = lambda path, asked: Reply(embeddings(*items))
-    assert set(vectors(["a", "b"]).rows) == kept
+    assert set(service.vectors(["a", "b"]).rows) == kept
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(indexes=st.lists(st.integers(-2, 12), max_size=15))
 def test_no_text_ever_gets_the_vector_of_another(service: Service, indexes: list[int]) -> None:
     service.answer = lambda path, asked: Reply(embeddings(*[(index, [index, n]) for n, index in enumerate(indexes)]))
-    answer = vectors([f"text {n}" for n in range(10)])
+    answer = service.vectors([f"text {n}" for n in range(10)])
     assert set(answer.rows) == {index for index in indexes if 0 <= index < 10 and indexes.count(index) == 1}
     assert all(row[0] == position for position, row in answer.rows.items())
 
 
 def test_no_texts_are_no_call(service: Service) -> None:
-    assert vectors([]).rows == {}
+    assert service.vectors([]).rows == {}
     assert service.asked == []
 
 
 def test_tokens_that_are_not_counted_are_guessed(service: Service) -> None:
     service.answer = lambda path, asked: Reply(embeddings((0, [1, 2]), tokens=None))
-    assert 200 < vectors(["four " * 200]).usage.input_tokens < 400
+    assert 200 < service.vectors(["four " * 200]).usage.input_tokens < 400
 
 
 def test_a_service_that_takes_no_length_is_not_told_one(service: Service) -> None:
@@ -556,5 +562,5 @@ def test_a_service_that_takes_no_length_is_not_told_one(service: Service) -> Non
     assert [set(answer.rows) for answer in asyncio.run(twice())] == [{0}, {0}]
     assert ["dimensions" in sent for _, sent, _ in service.asked] == [True, False, False]
     service.asked.clear()
-    vectors(["a"], "openai:text-embedding-ada-002", 1536)
+    service.vectors(["a"], "openai:text-embedding-ada-002", 1536)
     assert len(service.asked) == 1
