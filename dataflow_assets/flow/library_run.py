@@ -119,12 +119,12 @@ class LibraryRun:
                 continue
             details = self.details.get(stage.name, {})
             waiting = details.get("waiting", 0)
-            if stopped := details.get("stopped"):
-                told.append(f"{waiting or stage.counts.failed} {stage.name} are left: {stopped}.")
-            elif waiting and stage.name == "corrections":
-                told.append(f"{waiting} corrections wait: {details.get('waits_for', 'run again')}.")
-            if failed := stage.counts.failed - (waiting or (stage.counts.failed if stopped else 0)):
-                told.append(f"{failed} rows of {stage.name} failed; the next run tries again.")
+            if waiting and (why := details.get("stopped") or details.get("waits_for")):
+                told.append(f"{waiting:,} {stage.name} are left: {why}.")
+            elif waiting:
+                told.append(f"{waiting:,} {stage.name} wait for what comes before them.")
+            if stage.counts.failed > waiting:
+                told.append(f"{stage.counts.failed - waiting:,} rows of {stage.name} failed; the next run tries again.")
         return told
 
     @property

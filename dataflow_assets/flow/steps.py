@@ -94,10 +94,14 @@ def run_step(run: LibraryRun, step: Step) -> Changes:
 def _account_for(changes: Changes, run: LibraryRun, tally: Tally) -> None:
     """Note what asking took, and have it booked when the rows are stored."""
     from dataflow_assets.flow.booking import book_calls
+    from dataflow_assets.flow.paid import open_ledger
 
     changes.details["asking"] = tally
     if tally.stopped:
         changes.details["stopped"] = tally.stopped
+        changes.details["waiting"] = changes.details.get("waiting", 0) + tally.left
+    if tally.from_store:
+        open_ledger(run.home).note_saved(run.library, tally.from_store, tally.saved_usd)
 
     def book() -> None:
         book_calls(run.home, run.warehouse)
@@ -297,7 +301,6 @@ def _correct(run: LibraryRun, exported: Path, notes: Notes) -> Iterator[Correcti
     for correction in correct_chunks(asked(), corrector=run.corrector, settings=settings):
         notes.done += 1
         notes.failed += correction.status == "failed"
-        notes.waiting += correction.waiting
         yield correction
 
 

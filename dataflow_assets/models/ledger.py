@@ -51,6 +51,7 @@ CREATE TABLE IF NOT EXISTS calls (
 CREATE INDEX IF NOT EXISTS calls_open ON calls (status) WHERE status = 'sent';
 CREATE INDEX IF NOT EXISTS calls_unbooked ON calls (booked) WHERE booked = 0;
 CREATE TABLE IF NOT EXISTS spending (library TEXT NOT NULL, month TEXT NOT NULL, usd REAL NOT NULL, PRIMARY KEY (library, month));
+CREATE TABLE IF NOT EXISTS saved (library TEXT PRIMARY KEY, texts INTEGER NOT NULL, usd REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS learned (
     provider TEXT NOT NULL, model TEXT NOT NULL, stage TEXT NOT NULL, calls INTEGER NOT NULL, sent_bytes REAL NOT NULL,
     sent_tokens REAL NOT NULL, text_bytes REAL NOT NULL, output_tokens REAL NOT NULL, texts REAL NOT NULL,
@@ -341,6 +342,23 @@ class Ledger:
     def room(self, budget: Budget, usd: float) -> str | None:
         """Say which limit leaves no room for another `usd`; None where there is room. Nothing is reserved."""
         return _over(budget, self.spent(budget.library), usd)
+
+    def note_saved(self, library: str, texts: int, usd: float) -> None:
+        """Add to what answers from the store saved a library: texts not asked about, and what they had cost."""
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT INTO saved VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET texts = texts + excluded.texts, "
+                "usd = usd + excluded.usd",
+                (library, texts, usd),
+            )
+
+    def saved(self, library: str) -> tuple[int, float]:
+        """Say what answers from the store saved a library so far: texts, and US dollars."""
+        if not self.exists:
+            return 0, 0.0
+        with self._reading() as connection:
+            row = connection.execute("SELECT texts, usd FROM saved WHERE library = ?", (library,)).fetchone()
+        return (row[0], row[1]) if row else (0, 0.0)
 
     def learned(self, provider: str, model: str, stage: str) -> Learned:
         """Give what a model's bills told."""

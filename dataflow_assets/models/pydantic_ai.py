@@ -102,7 +102,7 @@ _CATEGORIES: Mapping[str, Failure] = {
 _UNPAID = re.compile(r"insufficient_quota|credit_balance|billing|spend_limit|usage_limit")
 _TOO_LARGE = re.compile(
     r"context[_ ](?:length|window)|maximum (?:input|request|context|number of tokens)|too (?:long|large|many tokens)"
-    r"|reduce the length|tokens? (?:count )?exceed|exceeds? the maximum",
+    r"|reduce the length|tokens? (?:count )?exceed|exceeds? the maximum|tokens per request",
     re.IGNORECASE,
 )
 
@@ -180,19 +180,21 @@ class OtherModel:
             from pydantic_ai.messages import ModelRequest, UserPromptPart
             from pydantic_ai.models import ModelRequestParameters
             from pydantic_ai.output import OutputObjectDefinition
-            from pydantic_ai.settings import ModelSettings
 
             room = THINKING_ROOM if model.profile.get("thinking_always_enabled") else 0
+            manners: Any = {
+                "max_tokens": max(16, prompt.max_tokens + room),  # OpenAI takes no fewer
+                "thinking": False,
+                "timeout": self._timeout,
+                "max_retries": 0,
+                "framing_announcement": "never",  # nothing is added to the prompt
+            }
+            if self._provider.startswith("openai"):
+                manners["openai_store"] = False  # one of its protocols keeps answers unless told not to
             response = await model_request(
                 model,
                 [ModelRequest([UserPromptPart(encodable(prompt.user))], instructions=encodable(prompt.system))],
-                model_settings=ModelSettings(
-                    max_tokens=prompt.max_tokens + room,
-                    thinking=False,
-                    timeout=self._timeout,
-                    max_retries=0,
-                    framing_announcement="never",  # nothing is added to the prompt
-                ),
+                model_settings=manners,
                 model_request_parameters=ModelRequestParameters(
                     # What a provider cannot be held to is said in the prompt.
                     output_mode="native" if model.profile.get("supports_json_schema_output") else "prompted",
@@ -282,7 +284,7 @@ class OtherEmbedder:
             return Vectors({}, Usage())
         asked = [encodable(text) for text in texts]
         if self._google:
-            return await self._service.ask(lambda model: self._of_google(model, asked, kind))
+            return await self._service.ask(lambda provider: self._of_google(provider, asked, kind))
         sized = self._sized
         try:
             return await self._service.ask(lambda provider: self._of_openai(provider, asked, sized))
@@ -320,9 +322,10 @@ class OtherEmbedder:
         sent = count(getattr(getattr(answer, "usage", None), "prompt_tokens", None))
         return Vectors(rows, Usage(input_tokens=sent or _guessed(texts)))
 
-    async def _of_google(self, model: Any, texts: list[str], kind: Kind) -> Vectors:
-        from pydantic_ai.embeddings import EmbeddingSettings
+    async def _of_google(self, provider: Any, texts: list[str], kind: Kind) -> Vectors:
+        from pydantic_ai.embeddings import EmbeddingSettings, infer_embedding_model
 
+        model = infer_embedding_model(self._model, provider_factory=lambda name: provider)
         answer = await model.embed(texts, input_type=kind, settings=EmbeddingSettings(dimensions=self._dimension))
         # These vectors carry no position, and one that is missing moves all that follow.
         if len(answer.embeddings) != len(texts):
@@ -331,10 +334,6 @@ class OtherEmbedder:
         return Vectors(rows, Usage(input_tokens=count(answer.usage.input_tokens) or _guessed(texts)))
 
     def _make(self) -> Any:
-        if self._google:
-            from pydantic_ai.embeddings import infer_embedding_model
-
-            return infer_embedding_model(self._model)
         from pydantic_ai.providers import infer_provider
 
         return infer_provider(self._provider)
@@ -382,7 +381,7 @@ class _Service(Generic[Client]):
 
 async def _leave(client: Any) -> None:
     """Close what a model or provider of pydantic-ai opened: it does so when it is left."""
-    async with getattr(client, "_provider", None) or client:
+    async with client:
         pass
 
 

@@ -212,6 +212,7 @@ def test_a_prompt_is_answered_and_counted(service: Service, model: str, body: di
         form = sent["text"]["format"]
         assert sent["max_output_tokens"] == 500
         assert sent["reasoning"]["effort"] == "none"
+    assert sent["store"] is False
     assert form["strict"] is True
     assert form["schema"] == SCHEMA
     said = json.dumps(sent, ensure_ascii=False)
@@ -278,6 +279,7 @@ def test_what_a_service_does_not_count_is_not_taken_for_nothing(service: Service
         (400, {"message": "Invalid schema."}, "invalid"),
         (400, {"message": "too long", "code": "context_length_exceeded"}, "too_large"),
         (400, {"message": "This model's maximum context length is 8192 tokens, you asked for 9000."}, "too_large"),
+        (400, {"message": "Requested 310000 tokens, max 300000 tokens per request."}, "too_large"),
         (401, {"message": f"Incorrect API key provided: {KEY[:9]}*****cdef."}, "credential"),
         (402, {"message": "No credit."}, "payment"),
         (403, {"message": "Not for you."}, "credential"),
