@@ -13,6 +13,7 @@ import dagster as dg
 
 from dataflow_assets.catalog import Catalog
 from dataflow_assets.errors import DataflowError
+from dataflow_assets.flow.cheap_lane import batches_to_collect
 from dataflow_assets.flow.fingerprint import source_fingerprint
 from dataflow_assets.flow.state import read_state
 from dataflow_assets.partitions import library_partitions
@@ -106,6 +107,27 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Fail the runs of this host whose process is no more."""
     ended = end_dead_runs(context.instance)
     return dg.SkipReason(f"Ended {', '.join(ended)}." if ended else "No run died.")
+
+
+@dg.sensor(
+    job=refresh_library,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Looks whether batches of corrections have ended, and requests the run that collects them.",
+)
+def batch_results(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Ask the provider about the batches that are open; nothing is collected here."""
+    try:
+        catalog = workspace.load_catalog()
+        ready, said = batches_to_collect(workspace.home_folder, catalog)
+    except DataflowError as error:
+        yield dg.SkipReason(str(error))
+        return
+    if not ready:
+        yield dg.SkipReason(said)
+    for partition, batch in ready.items():
+        # A run that could not collect is asked for again, but not with every tick.
+        yield dg.RunRequest(run_key=f"{partition}@{batch}.{int(time.time() // RETRY_SECONDS)}", partition_key=partition)
 
 
 @dg.schedule(

@@ -347,15 +347,17 @@ def _searcher() -> Searcher:
     from dataflow_assets.search.searcher import Searcher
     from dataflow_assets.settings import SearchSettings
 
-    home = home_path()
+    home, catalog = home_path(), _catalog()
     index = open_index(home)
-    settings = {name: library.search for name, library in _catalog().libraries.items()}
+    settings = {name: library.search for name, library in catalog.libraries.items()}
     for partition in index.partitions():  # retired libraries stay searchable until they are forgotten
         settings.setdefault(split_partition(partition)[0], SearchSettings())
-    return Searcher(index, settings, _embedder_for)
+    return Searcher(index, settings, lambda description: _embedder_for(description, catalog))
 
 
-def _embedder_for(description: Mapping[str, Any]) -> Embedder:
+def _embedder_for(description: Mapping[str, Any], catalog: Catalog) -> Embedder:
+    if description.get("embedding_model", "local") != "local":
+        return _paid_embedder_for(description, catalog)
     from dataflow_assets.models.wordllama import WordLlamaEmbedder
 
     embedder = WordLlamaEmbedder(int(description["dimension"]))
@@ -365,6 +367,29 @@ def _embedder_for(description: Mapping[str, Any]) -> Embedder:
             "Run the library again."
         )
     return embedder
+
+
+def _paid_embedder_for(description: Mapping[str, Any], catalog: Catalog) -> Embedder:
+    """Give what embeds questions for an index that a paid model made: its own model, or one of the same space."""
+    from dataflow_assets.errors import CredentialError
+    from dataflow_assets.flow.paid import credential_problem, paid_embedder
+    from dataflow_assets.models.asking import Tally
+    from dataflow_assets.settings import EmbeddingSettings, FilesSource, LibrarySettings
+
+    name = str(description.get("library", ""))
+    settings = catalog.libraries.get(name) or LibrarySettings(source=FilesSource(path="."))
+    made_by = EmbeddingSettings(
+        model=description["embedding_model"],
+        dimension=int(description["dimension"]),
+        query_model=description.get("query_model"),
+        timeout_seconds=settings.embeddings.timeout_seconds,
+        retries=1,
+    )
+    problem = credential_problem(made_by.query_model or made_by.model)
+    if problem is not None:
+        raise CredentialError(problem)
+    settings = settings.model_copy(update={"embeddings": made_by})
+    return paid_embedder(home_path(), name, settings, run_id="", tally=Tally())
 
 
 def _queries(path: Path) -> Iterator[tuple[Any, str]]:

@@ -44,7 +44,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:
         assets=dg.load_assets_from_modules(FLOW),
         asset_checks=dg.load_asset_checks_from_modules(FLOW),
         jobs=[automation.refresh_library],
-        sensors=[automation.library_changes, automation.dead_runs],
+        sensors=[automation.library_changes, automation.batch_results, automation.dead_runs],
         schedules=[automation.nightly_refresh],
         resources=resources,
         executor=dg.in_process_executor,

@@ -72,7 +72,9 @@ def provider_of(model: str) -> Provider | None:
         return "anthropic"
     if model in VOYAGE_MODELS or model in RERANK_MODELS:
         return "voyage"
-    return model.partition(":")[0] if _OTHER.fullmatch(model) else None
+    prefix = model.partition(":")[0]
+    # Those have adapters of their own, and their models are named without them.
+    return prefix if _OTHER.fullmatch(model) and prefix not in ("anthropic", "voyage", "voyageai") else None
 
 
 def thinking_off(model: str) -> tuple[Mapping[str, Any] | None, Literal["low"] | None]:

@@ -20,7 +20,7 @@ from dataflow_assets.warehouse.store import Warehouse, now
 
 if TYPE_CHECKING:
     from dataflow_assets.index.base import SearchIndex
-    from dataflow_assets.models.asking import Tally
+    from dataflow_assets.models.asking import Parked, Tally
     from dataflow_assets.models.base import Corrector, Embedder
     from dataflow_assets.sources.base import Source
     from dataflow_assets.warehouse.documents import DocumentStore
@@ -60,6 +60,7 @@ class LibraryRun:
         journal: What the stages of this run did so far, in order.
         details: Table -> what its stage has to say to a person.
         started_at: When the run started; rows changed since are its own.
+        parked: Says which texts wait for a batch.
     """
 
     home: Path
@@ -75,6 +76,7 @@ class LibraryRun:
     journal: list[StageRecord] = field(default_factory=list)
     details: dict[str, dict[str, Any]] = field(default_factory=dict)
     started_at: dt.datetime = field(default_factory=now)
+    parked: Parked | None = None
 
     @classmethod
     def of(
@@ -163,7 +165,14 @@ class LibraryRun:
             from dataflow_assets.flow.paid import paid_corrector
 
             tally = self.tallies["corrections"]
-            return paid_corrector(self.home, self.library, self.settings, run_id=self.run_id, tally=tally)
+            return paid_corrector(
+                self.home,
+                self.library,
+                self.settings,
+                run_id=self.run_id,
+                tally=tally,
+                parked=lambda keys: self.parked(keys) if self.parked is not None else {},
+            )
         from dataflow_assets.models.typos import TyposCorrector
 
         return TyposCorrector()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dataflow_assets.errors import CredentialError, PriceUnknown
 from dataflow_assets.known_models import VOYAGE_MODELS, VOYAGE_REQUESTS_PER_MINUTE, provider_of
-from dataflow_assets.models.asking import Account, Asking, Check, Manners, Tally
+from dataflow_assets.models.asking import Account, Asking, Check, Manners, Parked, Tally
 from dataflow_assets.models.base import Kind, LanguageModel, Usage, VectorModel
 from dataflow_assets.models.editor import CorrectionQuestion, LanguageModelCorrector
 from dataflow_assets.models.ledger import Budget, Ledger
@@ -163,7 +163,7 @@ def manners_of(settings: CorrectionSettings | EmbeddingSettings) -> Manners:
 
 
 def paid_corrector(
-    home: Path, library: str, settings: LibrarySettings, *, run_id: str, tally: Tally
+    home: Path, library: str, settings: LibrarySettings, *, run_id: str, tally: Tally, parked: Parked | None = None
 ) -> LanguageModelCorrector:
     """Give the corrector behind which a language model stands."""
     ledger = open_ledger(home)
@@ -178,6 +178,7 @@ def paid_corrector(
             account=account,
             manners=manners_of(settings.corrections),
             check=check,
+            parked=parked,
             tally=tally,
         )
 

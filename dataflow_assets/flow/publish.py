@@ -72,6 +72,8 @@ def generation_of(run: LibraryRun) -> Generation:
         name=fingerprint_of(PUBLISH_VERSION, embedder.name, embedder.dimension),
         dimension=embedder.dimension,
         description={
+            "library": run.library,
+            "query_model": run.settings.embeddings.query_model,
             "embedding_model": run.settings.embeddings.model,
             "model_name": embedder.name,
             "dimension": embedder.dimension,

@@ -100,8 +100,11 @@ def _account_for(changes: Changes, run: LibraryRun, tally: Tally) -> None:
     if tally.stopped:
         changes.details["stopped"] = tally.stopped
         changes.details["waiting"] = changes.details.get("waiting", 0) + tally.left
-    if tally.from_store:
-        open_ledger(run.home).note_saved(run.library, tally.from_store, tally.saved_usd)
+    if tally.parked:
+        changes.details["waits_for"] = tally.parked_for
+        changes.details["waiting"] = changes.details.get("waiting", 0) + tally.parked
+    if tally.from_store > 0:
+        open_ledger(run.home).note_saved(run.library, tally.from_store, max(0.0, tally.saved_usd))
 
     def book() -> None:
         book_calls(run.home, run.warehouse)
@@ -298,6 +301,10 @@ def _correct(run: LibraryRun, exported: Path, notes: Notes) -> Iterator[Correcti
                 if not settings.selective or skip_chunk(each, settings) is None:
                     yield each
 
+    if settings.paid:
+        from dataflow_assets.flow.cheap_lane import look_after_batches
+
+        look_after_batches(run, lambda: (each.text for each in asked()))
     for correction in correct_chunks(asked(), corrector=run.corrector, settings=settings):
         notes.done += 1
         notes.failed += correction.status == "failed"

@@ -142,6 +142,10 @@ Check = Callable[[str, bytes], str | None]
 """Is asked about a text and what was answered; says why it should be asked again, alone, or None."""
 
 
+Parked = Callable[[Sequence[str]], Mapping[str, str]]
+"""Is asked about the keys of texts without an answer; gives, for those that have to wait, what they wait for."""
+
+
 @dataclass(slots=True)
 class Tally:
     """What a stage's asking took. Numbers are sums over the run."""
@@ -168,6 +172,9 @@ class Tally:
     """Why not everything was asked."""
     left: int = 0
     """Texts that were not asked about because of that."""
+    parked: int = 0
+    """Texts that wait for a batch."""
+    parked_for: str | None = None
     peak_concurrency: int = 0
     unpriced: bool = False
     """Whether the model's price is not known: its calls are booked at 0."""
@@ -221,6 +228,7 @@ class Asking(Generic[Tag]):
         account: Who pays.
         manners: How calls are made.
         check: Whether an answer is one, beyond what the question itself can tell.
+        parked: Which texts are not to be asked about here and now, and why: they wait.
         tally: Is added to.
     """
 
@@ -233,6 +241,7 @@ class Asking(Generic[Tag]):
         account: Account,
         manners: Manners,
         check: Check | None = None,
+        parked: Parked | None = None,
         tally: Tally | None = None,
     ) -> None:
         self.tally = tally if tally is not None else Tally()
@@ -242,6 +251,7 @@ class Asking(Generic[Tag]):
         self._account = account
         self._manners = manners
         self._check = check
+        self._parked = parked
         self._gate = _Gate(manners)
         self._stop: Outcome | None = None
         self._fatal: DataflowError | None = None
@@ -349,18 +359,24 @@ class Asking(Generic[Tag]):
         """Settle texts that have an answer; give those that are to be asked about now, and are claimed."""
         self.tally.texts += len(batch)
         new: dict[str, _Text[Tag]] = {}
-        for tag, text in batch:
-            key = self._question.key(text)
+        for tag, said in batch:
+            key = self._question.key(said)
             same = self._known.get(key) or self._elsewhere.get(key) or new.get(key)
             if same is not None:
                 same.tags.append(tag)
             else:
-                new[key] = _Text(key, text, len(text.encode("utf-8", "replace")), [tag])
+                new[key] = _Text(key, said, len(said.encode("utf-8", "replace")), [tag])
         if not new:
             return []
         found = await self._book(self._ledger.find, list(new))
         for key, answer in found.items():
             await self._from_store(new.pop(key), answer)
+        if self._parked is not None and new:
+            for key, reason in (await self._book(self._parked, list(new))).items():
+                text = new.pop(key)
+                self.tally.parked += len(text.tags)
+                self.tally.parked_for = reason
+                self._finish(text, Outcome("waits", reason=reason))
         if self._stop is not None:
             for unasked in new.values():
                 self._stopped(unasked)

@@ -67,6 +67,7 @@ CREATE TABLE IF NOT EXISTS batch_requests (
 );
 CREATE INDEX IF NOT EXISTS batch_requests_of ON batch_requests (local_id);
 CREATE TABLE IF NOT EXISTS batch_texts (key TEXT PRIMARY KEY, local_id TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS batch_texts_of ON batch_texts (local_id);
 """
 
 
@@ -138,7 +139,7 @@ class Batch:
     provider: str
     model: str
     state: str
-    """`sent`, `collected` or `given_up`."""
+    """`sent`, `canceling` or `ended`."""
     call_id: str
     requests: int
     created_at: float
@@ -397,8 +398,11 @@ class Ledger:
 
     # ---- the cheap lane
 
-    def plan_batch(self, batch: Batch, requests: Mapping[str, Sequence[str]]) -> None:
-        """Write a batch down before it is sent: its custom ids, and the keys of each request's texts."""
+    def plan_batch(self, batch: Batch, requests: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+        """Write a batch down before it is sent: its custom ids, and each request's texts with their keys, in order.
+
+        The texts are kept until the results are read, since an answer can only be judged beside them.
+        """
         with self._writing() as connection:
             connection.execute(
                 "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -406,51 +410,86 @@ class Ledger:
                  batch.state, batch.call_id, batch.requests, batch.created_at, batch.deadline_at),
             )  # fmt: skip
             connection.executemany(
-                "INSERT OR REPLACE INTO batch_requests VALUES (?, ?, ?)",
-                [(custom_id, batch.local_id, json.dumps(list(keys))) for custom_id, keys in requests.items()],
+                "INSERT INTO batch_requests VALUES (?, ?, ?)",
+                [
+                    (custom_id, batch.local_id, json.dumps([list(pair) for pair in texts]))
+                    for custom_id, texts in requests.items()
+                ],
             )
+            keys = [key for texts in requests.values() for key, _ in texts]
             connection.executemany(
-                "INSERT OR REPLACE INTO batch_texts VALUES (?, ?)",
-                [(key, batch.local_id) for keys in requests.values() for key in keys],
+                "INSERT OR REPLACE INTO batch_texts VALUES (?, ?)", [(key, batch.local_id) for key in keys]
             )
+            _release(connection, keys)
 
-    def note_batch(self, local_id: str, *, batch_id: str | None = None, state: str | None = None) -> None:
-        """Note a batch's id, or its state. One that is no longer `sent` sets its texts free."""
+    def note_batch(self, local_id: str, batch_id: str) -> None:
+        """Note the id that the provider gave a batch."""
         with self._writing() as connection:
-            if batch_id is not None:
-                connection.execute("UPDATE batches SET batch_id = ? WHERE local_id = ?", (batch_id, local_id))
-            if state is not None:
-                connection.execute("UPDATE batches SET state = ? WHERE local_id = ?", (state, local_id))
-                if state != "sent":
-                    connection.execute("DELETE FROM batch_texts WHERE local_id = ?", (local_id,))
+            connection.execute("UPDATE batches SET batch_id = ? WHERE local_id = ?", (batch_id, local_id))
 
-    def open_batches(self, library: str | None = None) -> list[Batch]:
-        """Give the batches that wait for their results, oldest first."""
+    def cancel_batch(self, local_id: str) -> None:
+        """Note that a batch is given up as soon as what it has done is known."""
+        with self._writing() as connection:
+            connection.execute("UPDATE batches SET state = 'canceling' WHERE local_id = ?", (local_id,))
+
+    def end_batch(self, local_id: str, *, direct: bool) -> None:
+        """Note that nothing more comes of a batch, and forget its texts.
+
+        Args:
+            local_id: The batch.
+            direct: Whether texts without an answer go the direct way from now on; else they are as if never sent.
+        """
+        with self._writing() as connection:
+            connection.execute("UPDATE batches SET state = 'ended' WHERE local_id = ?", (local_id,))
+            connection.execute("DELETE FROM batch_requests WHERE local_id = ?", (local_id,))
+            connection.execute(
+                "DELETE FROM batch_texts WHERE local_id = ? AND (NOT ? OR key IN (SELECT key FROM answers))",
+                (local_id, direct),
+            )
+            connection.execute("UPDATE batch_texts SET local_id = '' WHERE local_id = ?", (local_id,))
+
+    def open_batches(self, partition: str | None = None) -> list[Batch]:
+        """Give the batches that wait for their results, oldest first: of one partition, or all."""
         if not self.exists:
             return []
         with self._reading() as connection:
             rows = connection.execute(
-                "SELECT * FROM batches WHERE state = 'sent' AND (? IS NULL OR library = ?) ORDER BY created_at",
-                (library, library),
+                "SELECT * FROM batches WHERE state <> 'ended' AND (? IS NULL OR partition = ?) ORDER BY created_at",
+                (partition, partition),
             ).fetchall()
         return [Batch(*row) for row in rows]
 
-    def batch_requests(self, local_id: str) -> dict[str, list[str]]:
-        """Give a batch's custom ids, each with the keys of its texts."""
+    def known_batches(self) -> set[str]:
+        """Give the provider's ids of all batches that this home ever sent."""
         with self._reading() as connection:
-            rows = connection.execute("SELECT custom_id, texts FROM batch_requests WHERE local_id = ?", (local_id,))
-            return {custom_id: json.loads(texts) for custom_id, texts in rows}
+            return {row[0] for row in connection.execute("SELECT batch_id FROM batches WHERE batch_id IS NOT NULL")}
 
-    def in_batches(self, keys: Sequence[str]) -> set[str]:
-        """Give those texts that a batch is asking about now."""
-        found: set[str] = set()
+    def batch_requests(self, local_id: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+        """Give a batch's custom ids, each with the keys and texts of its request, some at a time."""
+        last = ""
+        while True:
+            with self._reading() as connection:
+                rows = connection.execute(
+                    "SELECT custom_id, texts FROM batch_requests WHERE local_id = ? AND custom_id > ? "
+                    "ORDER BY custom_id LIMIT 200",
+                    (local_id, last),
+                ).fetchall()
+            if not rows:
+                return
+            for custom_id, texts in rows:
+                yield custom_id, [(key, text) for key, text in json.loads(texts)]
+            last = rows[-1][0]
+
+    def in_batches(self, keys: Sequence[str]) -> dict[str, str]:
+        """Give, for texts that were in a batch without an answer, the batch that asks now, or "" where they go direct."""
+        found: dict[str, str] = {}
         if not self.exists:
             return found
         with self._reading() as connection:
             for part in _slices(keys):
                 marks = ",".join("?" * len(part))
                 found.update(
-                    row[0] for row in connection.execute(f"SELECT key FROM batch_texts WHERE key IN ({marks})", part)
+                    connection.execute(f"SELECT key, local_id FROM batch_texts WHERE key IN ({marks})", part).fetchall()
                 )
         return found
 

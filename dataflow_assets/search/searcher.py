@@ -8,13 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dataflow_assets.errors import ConfigurationError, IndexMissing
+from dataflow_assets.errors import ConfigurationError, DataflowError, IndexMissing, ModelError
 from dataflow_assets.index.base import Candidate, IndexQuery, IndexReader, Mode, SearchIndex
 from dataflow_assets.index.fusion import rank
-from dataflow_assets.models.base import Embedder
+from dataflow_assets.models.base import Asked, Embedder
 from dataflow_assets.settings import SearchSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FILTERS = ("document_id", "doc_type", "language", "tags", "source_uri")
 """What a search can be narrowed to."""
@@ -154,12 +158,29 @@ class Searcher:
             for reader in readers:
                 vector = None
                 if mode != "keyword":
-                    vector = self._embedder(reader).embed([asked], kind="query")[0]
-                    if vector[0] != vector[0]:  # NaN: a query without tokens has no vector
-                        vector = None
+                    vector, problem = self._vector(reader, asked, mode)
+                    if problem is not None and (note := f"{name} is searched by words alone: {problem}") not in notes:
+                        notes.append(note)
                 found.extend((candidate, reader) for candidate in reader.candidates(replace(query, vector=vector)))
         results = self._results(found, query, asked)
         return SearchAnswer(text, mode, results, round((time.perf_counter() - started) * 1000, 3), tuple(notes))
+
+    def _vector(self, reader: IndexReader, text: str, mode: Mode) -> tuple[NDArray[np.float32] | None, str | None]:
+        """Embed a question; where a paid model cannot be asked, words have to do, and the second value says why."""
+        try:
+            embedder = self._embedder(reader)
+            found = next(iter(embedder.vectors([Asked("question", text)], kind="query")))
+        except DataflowError as error:
+            if mode == "semantic":
+                raise
+            return None, str(error)
+        if found.vector is None:
+            reason = found.reason or "the model gave no vector"
+            if mode == "semantic":
+                raise ModelError(f"The question cannot be embedded: {reason}")
+            return None, reason
+        # NaN: a question without tokens has no vector
+        return (found.vector if found.vector[0] == found.vector[0] else None), None
 
     def _results(
         self, found: Sequence[tuple[Candidate, IndexReader]], query: IndexQuery, text: str
