@@ -232,6 +232,8 @@ def read_answer(
         if place not in found and place not in faults:
             faults[place] = Fault(missing)
     for place in list(found):
+        if place not in found:  # it was taken out beside another one
+            continue
         strange = [original for original, _ in found[place] if original not in texts[place]]
         if not strange:
             continue
@@ -268,7 +270,7 @@ def _items(said: str) -> tuple[list[Any], bool]:
 
 def _items_of_a_part(said: str) -> list[Any]:
     """Give those entries that are whole in an answer that is not."""
-    opened = re.match(r'\s*(?:```(?:json)?\s*)?\{\s*"texts"\s*:\s*\[', said)
+    opened = re.search(r'\{\s*"texts"\s*:\s*\[', said)  # something may stand before it, such as a code fence
     if opened is None:
         return []
     decoder, items, at = json.JSONDecoder(), [], opened.end()
