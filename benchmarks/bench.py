@@ -167,7 +167,7 @@ def parts(corpus: Path, folder: Path) -> dict[str, float]:
     from dataflow_assets.records import Chunk, Embedding, to_arrow
     from dataflow_assets.settings import ChunkingSettings
     from dataflow_assets.stages.chunk import chunk_document
-    from dataflow_assets.stages.embed import SearchedText, embed_chunks
+    from dataflow_assets.stages.embed import SearchedText, reuse_vector
 
     took: dict[str, float] = {}
     with timed(took, "read"):
@@ -197,8 +197,10 @@ def parts(corpus: Path, folder: Path) -> dict[str, float]:
     asked = [SearchedText("bench", c.chunk_id, c.document_id, c.text, c.text_hash, "") for c in chunks]
     from dataflow_assets.settings import EmbeddingSettings
 
-    known = {chunk.text_hash: vector for chunk, vector in zip(chunks, vectors, strict=True)}
-    rows = embed_chunks(asked, embedder=embedder, settings=EmbeddingSettings(), known=known)
+    rows = [
+        reuse_vector(chunk, vector, embedder=embedder, settings=EmbeddingSettings())
+        for chunk, vector in zip(asked, vectors, strict=True)
+    ]
     with timed(took, "store"):
         connection = duckdb.connect(str(folder / "parts.duckdb"))
         for record, made in ((Chunk, chunks), (Embedding, rows)):

@@ -65,14 +65,14 @@ def _lines(path: Path) -> list[tuple[str, str]]:
     return [(row["source"], row["references"][0]) for row in rows]
 
 
-def _chunk(text: str) -> ChunkText:
-    key = text_hash(text)
-    return ChunkText("lines", key[:32], key[:32], text, key, (), key)
+def _chunks(texts: list[str]) -> list[ChunkText]:
+    return [ChunkText("lines", str(place), "lines", text, text_hash(text), (), "") for place, text in enumerate(texts)]
 
 
 def _correct(texts: list[str], corrector: TyposCorrector) -> list[str]:
-    rows = correct_chunks([_chunk(text) for text in texts], corrector=corrector, settings=SETTINGS)
-    return [row.corrected_text or text for row, text in zip(rows, texts, strict=True)]
+    made = correct_chunks(_chunks(texts), corrector=corrector, settings=SETTINGS)
+    rows = {row.chunk_id: row.corrected_text for row in made}
+    return [rows[str(place)] or text for place, text in enumerate(texts)]
 
 
 def _edits(source: str, result: str) -> set[tuple[int, int, tuple[str, ...]]]:
@@ -87,12 +87,12 @@ def _speed(lines: list[str], corrector: TyposCorrector) -> float:
     text = "\n".join(lines) or "A line of nothing.\n"
     text *= SPEED_CHARACTERS // len(text) + 1
     pieces = [text[at : at + CHUNK_CHARACTERS] for at in range(0, SPEED_CHARACTERS, CHUNK_CHARACTERS - 1)]
-    chunks = [_chunk(piece) for piece in pieces]
+    chunks = _chunks(pieces)
     size = sum(len(piece.encode("utf-8")) for piece in pieces) / 1e6
     seconds = []
     for _ in range(3):
         started = time.perf_counter()
-        correct_chunks(chunks, corrector=corrector, settings=SETTINGS)
+        list(correct_chunks(chunks, corrector=corrector, settings=SETTINGS))
         seconds.append(time.perf_counter() - started)
     return size / statistics.median(seconds)
 

@@ -39,6 +39,6 @@ def test_the_graph() -> None:
 def test_job_sensors_and_schedule() -> None:
     assert {job.name for job in defs.resolve_all_job_defs()} >= {"refresh_library"}
     sensors = {sensor.name: sensor for sensor in defs.sensors or ()}
-    assert set(sensors) == {"library_changes", "dead_runs"}
+    assert set(sensors) == {"library_changes", "batch_results", "dead_runs"}
     assert all(sensor.default_status == dg.DefaultSensorStatus.RUNNING for sensor in sensors.values())  # type: ignore[union-attr]
     assert [schedule.name for schedule in defs.schedules or ()] == ["nightly_refresh"]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -9,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from dataflow_assets.models.base import Asked, Kind, VectorOf
 from dataflow_assets.records import text_hash
 from dataflow_assets.settings import EmbeddingSettings
-from dataflow_assets.stages.embed import SearchedText, embed_chunks, embedding_issues
+from dataflow_assets.stages.embed import SearchedText, embed_chunks, embedding_issues, reuse_vector, wait_for_correction
 
 DIMENSION = 64
 SETTINGS = EmbeddingSettings(dimension=DIMENSION)
@@ -26,7 +26,13 @@ class Counting:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def embed(self, texts: Sequence[str], *, kind: Literal["document", "query"] = "document") -> NDArray[np.float32]:
+    def vectors(self, texts: Iterable[Asked], *, kind: Kind = "document") -> Iterator[VectorOf]:
+        batch = list(texts)
+        made = self.embed([asked.text for asked in batch], kind=kind)
+        for place, asked in enumerate(batch):
+            yield VectorOf(asked.key, made[place] if place < len(made) else None)
+
+    def embed(self, texts: Sequence[str], *, kind: Kind = "document") -> NDArray[np.float32]:
         assert kind == "document"
         self.asked += texts
         vectors = np.zeros((len(texts), DIMENSION), dtype=np.float32)
@@ -42,11 +48,11 @@ def searched(number: int, text: str) -> SearchedText:
 
 
 @given(st.lists(st.sampled_from(["", "a", "bb", "ccc", "dddd"]), max_size=30))
-def test_one_row_per_chunk_in_order_and_each_text_asked_once(texts: list[str]) -> None:
+def test_one_row_per_chunk(texts: list[str]) -> None:
     embedder = Counting()
     chunks = [searched(n, text) for n, text in enumerate(texts)]
-    rows = embed_chunks(chunks, embedder=embedder, settings=SETTINGS)
-    assert sorted(embedder.asked) == sorted(set(texts))
+    rows = list(embed_chunks(chunks, embedder=embedder, settings=SETTINGS))
+    assert sorted(embedder.asked) == sorted(texts)
     assert [(r.chunk_id, r.text_hash, r.input_hash) for r in rows] == [
         (c.chunk_id, c.text_hash, c.input_hash) for c in chunks
     ]
@@ -61,54 +67,56 @@ def test_one_row_per_chunk_in_order_and_each_text_asked_once(texts: list[str]) -
             assert "finite" in (row.reason or "")
 
 
-def test_a_known_vector_is_used_and_not_made_again() -> None:
-    embedder = Counting()
+def test_a_known_vector_is_used() -> None:
     known = np.full(DIMENSION, 0.125, dtype=np.float32)
-    rows = embed_chunks(
-        [searched(0, "old"), searched(1, "new")],
-        embedder=embedder,
-        settings=SETTINGS,
-        known={text_hash("old"): known, text_hash("elsewhere"): known},
-    )
-    assert embedder.asked == ["new"]
-    assert rows[0].vector is known
-    assert [row.status for row in rows] == ["embedded", "embedded"]
+    row = reuse_vector(searched(0, "old"), known, embedder=Counting(), settings=SETTINGS)
+    assert row is not None
+    assert (row.status, row.model, row.vector is known) == ("embedded", "counting-1", True)
 
 
 @pytest.mark.parametrize(
     "unsound", [np.full(DIMENSION, np.nan, dtype=np.float32), np.ones(DIMENSION // 2, dtype=np.float32)]
 )
-def test_a_known_vector_that_is_unsound_is_made_again(unsound: NDArray[np.float32]) -> None:
-    embedder = Counting()
-    rows = embed_chunks([searched(0, "old")], embedder=embedder, settings=SETTINGS, known={text_hash("old"): unsound})
-    assert embedder.asked == ["old"]
-    assert rows[0].status == "embedded"
+def test_a_known_vector_that_is_unsound_is_not_used(unsound: NDArray[np.float32]) -> None:
+    assert reuse_vector(searched(0, "old"), unsound, embedder=Counting(), settings=SETTINGS) is None
+
+
+def test_a_text_that_may_still_change_waits() -> None:
+    row = wait_for_correction(searched(0, "text"), embedder=Counting(), settings=SETTINGS)
+    assert (row.status, row.vector) == ("failed", None)
+    assert "correction" in (row.reason or "")
+
+
+def test_what_the_model_could_not_do_says_why() -> None:
+    class Failing(Counting):
+        def vectors(self, texts: Iterable[Asked], *, kind: Kind = "document") -> Iterator[VectorOf]:
+            for asked in texts:
+                yield VectorOf(asked.key, None, "failed", "no answer")
+
+    (row,) = embed_chunks([searched(0, "a")], embedder=Failing(), settings=SETTINGS)
+    assert (row.status, row.reason, row.vector) == ("failed", "no answer", None)
 
 
 def test_an_embedder_that_gives_too_few_or_other_vectors_costs_only_its_rows() -> None:
     class Short(Counting):
-        def embed(
-            self, texts: Sequence[str], *, kind: Literal["document", "query"] = "document"
-        ) -> NDArray[np.float32]:
+        def embed(self, texts: Sequence[str], *, kind: Kind = "document") -> NDArray[np.float32]:
             return super().embed(texts, kind=kind)[:1]
 
     class Narrow(Counting):
-        def embed(
-            self, texts: Sequence[str], *, kind: Literal["document", "query"] = "document"
-        ) -> NDArray[np.float32]:
+        def embed(self, texts: Sequence[str], *, kind: Kind = "document") -> NDArray[np.float32]:
             return super().embed(texts, kind=kind)[:, :32]
 
     chunks = [searched(0, "a"), searched(1, "b")]
-    short = embed_chunks(chunks, embedder=Short(), settings=SETTINGS)
+    short = list(embed_chunks(chunks, embedder=Short(), settings=SETTINGS))
     assert [row.status for row in short] == ["embedded", "refused"]
-    narrow = embed_chunks(chunks, embedder=Narrow(), settings=SETTINGS)
+    narrow = list(embed_chunks(chunks, embedder=Narrow(), settings=SETTINGS))
     assert {row.status for row in narrow} == {"refused"}
     assert "(32,)" in (narrow[0].reason or "")
 
 
 def test_nothing_to_embed_asks_nobody() -> None:
     embedder = Counting()
-    assert embed_chunks([], embedder=embedder, settings=SETTINGS) == []
+    assert list(embed_chunks([], embedder=embedder, settings=SETTINGS)) == []
     assert embedder.asked == []
 
 
@@ -143,9 +151,7 @@ def test_the_checks_on_a_vector(vector: NDArray[np.float32] | None, found: list[
 
 def test_a_warning_is_not_fatal() -> None:
     class Loud(Counting):
-        def embed(
-            self, texts: Sequence[str], *, kind: Literal["document", "query"] = "document"
-        ) -> NDArray[np.float32]:
+        def embed(self, texts: Sequence[str], *, kind: Kind = "document") -> NDArray[np.float32]:
             return super().embed(texts, kind=kind) * np.float32(20)
 
     (row,) = embed_chunks([searched(0, "a")], embedder=Loud(), settings=SETTINGS)
