@@ -53,13 +53,14 @@ SEARCH_INDEX = Derivation(
     parent="chunk_id",
     upstream=_points,
     depends_on=("vector_hash", "payload_hash"),
+    streams_first=True,
     export=(
         "SELECT s.chunk_id, s.document_id, s.vector_hash, s.payload_hash, s.input_hash, i.vector_hash AS published_vector, "
         "c.text, x.corrected_text, c.start_position, c.end_position, c.chunk_index, c.heading_path, v.title, v.source_uri, "
         "v.doc_type, v.language, v.tags, e.vector "
-        "FROM stale s JOIN chunks c USING (chunk_id) JOIN validated_documents v ON v.document_id = c.document_id "
-        "JOIN embeddings e ON e.chunk_id = s.chunk_id LEFT JOIN corrections x ON x.chunk_id = s.chunk_id "
-        "LEFT JOIN search_index i ON i.chunk_id = s.chunk_id"
+        "FROM embeddings e JOIN stale s ON s.chunk_id = e.chunk_id JOIN chunks c ON c.chunk_id = s.chunk_id "
+        "JOIN validated_documents v ON v.document_id = c.document_id "
+        "LEFT JOIN corrections x ON x.chunk_id = s.chunk_id LEFT JOIN search_index i ON i.chunk_id = s.chunk_id"
     ),
 )
 

@@ -401,13 +401,14 @@ EMBEDDINGS = Step(
             f"FROM chunks c LEFT JOIN corrections x USING (chunk_id) WHERE {scope.where('c')}"
         ),
         depends_on=("searched_hash",),
-        # A text that has a vector of the same model anywhere in the home is not embedded again.
+        # A text that has a vector of the same model anywhere in the home is not embedded again. Those of paid models lie in
+        # the ledger, and are too wide to be grouped here.
         export=(
             "SELECT s.*, coalesce(x.corrected_text, c.text) AS text, k.vector AS known_vector, k.model AS known_model, "
             "coalesce(x.waiting, FALSE) AS waits "
             "FROM stale s JOIN chunks c USING (chunk_id) LEFT JOIN corrections x USING (chunk_id) "
             "LEFT JOIN (SELECT text_hash, arg_max(vector, model) AS vector, max(model) AS model FROM embeddings "
-            "WHERE status = 'embedded' AND text_hash IN (SELECT searched_hash FROM stale) GROUP BY text_hash) k "
+            "WHERE status = 'embedded' AND dimension <= 256 AND text_hash IN (SELECT searched_hash FROM stale) GROUP BY text_hash) k "
             "ON k.text_hash = s.searched_hash"
         ),
         retry="status = 'failed'",

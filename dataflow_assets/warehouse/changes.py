@@ -68,6 +68,8 @@ class Derivation:
     """The columns above whose values decide the result."""
     export: str
     """SQL that adds what the stage needs to the rows of `stale` (parent key, `depends_on`, `input_hash`)."""
+    streams_first: bool = False
+    """Whether the first table of `export` is too wide to be held (see `copy_to_parquet`)."""
     retry: str = "FALSE"
     """SQL condition on a row made: the same request may succeed now."""
 
@@ -217,15 +219,33 @@ def detect(
     gone = _count(connection, f"({gone_sql(derivation, scope)})")
     rows = _count(connection, f"(SELECT 1 FROM {table} WHERE {scope.where()})")
     if stale and export_to is not None:
-        copy_to_parquet(connection, derivation.export, export_to)
+        copy_to_parquet(connection, derivation.export, export_to, streams_first=derivation.streams_first)
     connection.execute("DROP TABLE stale")
     return Pending(stale=stale, gone=gone, rows=rows)
 
 
-def copy_to_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
-    """Write the rows of a query to the spool, in small row groups, so that reading them back takes little memory."""
+def copy_to_parquet(
+    connection: duckdb.DuckDBPyConnection, query: str, path: Path, *, streams_first: bool = False
+) -> None:
+    """Write the rows of a query to the spool, in small row groups, so that reading them back takes little memory.
+
+    Args:
+        connection: Any connection.
+        query: The rows.
+        path: The file.
+        streams_first: Whether tables are joined as the query names them: the first streams, the others are held. DuckDB
+            would hold the smallest by its number of rows, which may be the one with the vectors, and runs out of memory:
+            27,300 vectors of 1,024 floats did.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection.execute(f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE 2048)")
+    if streams_first:
+        connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+    try:
+        connection.execute(
+            f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE 2048)"
+        )
+    finally:
+        connection.execute("SET disabled_optimizers = ''")
 
 
 def merge(connection: duckdb.DuckDBPyConnection, changes: Changes) -> Counts:
