@@ -213,7 +213,7 @@ class Embedding:
     text_hash: Annotated[str, Column("VARCHAR", "SHA-256 of the text that was embedded: corrected where there is one.")]
     model: Annotated[str, Column("VARCHAR", "The model that made the vector.")]
     dimension: Annotated[int, Column("INTEGER", "Length of the vector.")]
-    vector: Annotated[Vector | None, Column("FLOAT[]", "The vector; NULL unless embedded.")]
+    vector: Annotated[Vector | None, Column("FLOAT[]", "The vector; NULL unless embedded.", "stamp")]
     status: Annotated[str, Column("VARCHAR", "embedded, refused or failed.")]
     reason: Annotated[str | None, Column("VARCHAR", "Why there is no vector.")]
     input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", role="trace")]

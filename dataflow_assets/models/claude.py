@@ -313,8 +313,8 @@ def _item(line: Any) -> BatchItem:
     if kind == "succeeded":
         try:
             return BatchItem(key, _completion(getattr(result, "message", None), Allowance()))
-        except CallFailed as error:
-            return BatchItem(key, error=str(error))
+        except CallFailed as failure:
+            return BatchItem(key, error=str(failure))
     if kind == "errored":
         error = getattr(getattr(result, "error", None), "error", None)
         said = shown(str(getattr(error, "message", "")))

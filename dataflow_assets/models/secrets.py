@@ -59,7 +59,7 @@ def shown(text: str, limit: int = SHOWN_CHARACTERS) -> str:
 
 
 def _known_secrets() -> list[str]:
-    values = set()
+    values: set[str] = set()
     for name, value in os.environ.items():
         if _SECRET_NAMES.search(name.upper()):
             # Of headers, which stand one a line as `name: value`, the values are secret.
