@@ -234,7 +234,7 @@ def read_answer(
     for place in list(found):
         if place not in found:  # it was taken out beside another one
             continue
-        strange = [original for original, _ in found[place] if original not in texts[place]]
+        strange = {original for original, _ in found[place] if original not in texts[place]}
         if not strange:
             continue
         kept = [edit for edit in found[place] if edit[0] not in strange]
@@ -247,7 +247,12 @@ def read_answer(
             if other in found and other != place and all(original in text for original in strange):
                 del found[other]
                 faults[other] = Fault("the answer about it may have been swapped with another")
-    return {place: json.dumps(edits, ensure_ascii=False).encode() for place, edits in found.items()}, faults
+    return {place: _stored(edits) for place, edits in found.items()}, faults
+
+
+def _stored(edits: Sequence[tuple[str, str]]) -> bytes:
+    # A lone surrogate, which JSON can spell, is stored as it is: the guard says what is wrong with it.
+    return json.dumps(edits, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def stored_edits(payload: bytes) -> tuple[tuple[str, str], ...]:
@@ -255,7 +260,7 @@ def stored_edits(payload: bytes) -> tuple[tuple[str, str], ...]:
     return tuple((original, corrected) for original, corrected in json.loads(payload))
 
 
-_ITEM = re.compile(r"\s*,?\s*(?=\{)")
+_ITEM = re.compile(r"[\s,]*(?=\{)")
 
 
 def _items(said: str) -> tuple[list[Any], bool]:

@@ -226,7 +226,8 @@ class _Session:
     def __init__(self) -> None:
         import aiohttp
 
-        self._session = aiohttp.ClientSession()
+        # How many calls are made at once is not decided here.
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
     async def request(self, **request: Any) -> aiohttp.ClientResponse:
         """Send a request; give an answer that was read, and is one."""
