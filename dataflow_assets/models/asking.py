@@ -369,8 +369,7 @@ class Asking(Generic[Tag]):
         if not new:
             return []
         found = await self._book(self._ledger.find, list(new))
-        for key, answer in found.items():
-            await self._from_store(new.pop(key), answer)
+        await self._from_store([(new.pop(key), answer) for key, answer in found.items()])
         if self._parked is not None and new:
             for key, reason in (await self._book(self._parked, list(new))).items():
                 text = new.pop(key)
@@ -393,8 +392,7 @@ class Asking(Generic[Tag]):
     async def _look_elsewhere(self) -> None:
         """Take the answers that other processes have got; ask about what they gave up."""
         found = await self._book(self._ledger.find, list(self._elsewhere))
-        for key, answer in found.items():
-            await self._from_store(self._elsewhere.pop(key), answer)
+        await self._from_store([(self._elsewhere.pop(key), answer) for key, answer in found.items()])
         if self._stop is not None:
             for text in self._elsewhere.values():
                 self._stopped(text)
@@ -413,18 +411,22 @@ class Asking(Generic[Tag]):
         if call:
             self._send(call)
 
-    async def _from_store(self, text: _Text[Tag], answer: Answer) -> None:
-        """Settle a text whose answer was there: one that is no good counts as the first of two, as if it had just come."""
-        self.tally.from_store += len(text.tags)
-        self.tally.saved_usd += answer.usd * len(text.tags)
-        if answer.kind == "refused":
-            self._finish(text, Outcome("refused", reason=answer.payload.decode("utf-8", "replace"), stored=True))
-            return
-        objection = await self._judge(text, answer.payload)
-        if objection is None:
-            self._finish(text, Outcome("answered", answer.payload, stored=True))
-        else:
-            await self._again(text, Fault(objection), answer.payload)
+    async def _from_store(self, found: Sequence[tuple[_Text[Tag], Answer]]) -> None:
+        """Settle texts whose answers were there: one that is no good counts as the first of two, as if it had just come."""
+        answered = []
+        for text, answer in found:
+            self.tally.from_store += len(text.tags)
+            self.tally.saved_usd += answer.usd * len(text.tags)
+            if answer.kind == "refused":
+                self._finish(text, Outcome("refused", reason=answer.payload.decode("utf-8", "replace"), stored=True))
+            else:
+                answered.append((text, answer.payload))
+        objections = await self._judge([text for text, _ in answered], {text.key: said for text, said in answered})
+        for text, payload in answered:
+            if (objection := objections.get(text.key)) is None:
+                self._finish(text, Outcome("answered", payload, stored=True))
+            else:
+                await self._again(text, Fault(objection), payload)
 
     # ---- calls
 
@@ -580,7 +582,7 @@ class Asking(Generic[Tag]):
         self.tally.cached_tokens += reply.usage.cached_tokens
         await self._book(self._pace.learn, reply.allowance)
         payloads = {text.key: reply.answers[place] for place, text in enumerate(call.texts) if place in reply.answers}
-        objections = await self._judge_all(good, payloads)
+        objections = await self._judge(good, payloads)
         for place, text in enumerate(call.texts):
             fault = reply.faults.get(place)
             if fault is not None:
@@ -608,7 +610,7 @@ class Asking(Generic[Tag]):
         again = _Text(self._question.key(text.text, again=True), text.text, text.size, text.tags, alone=True)
         found = await self._book(self._ledger.find, [again.key])
         if again.key in found:
-            await self._from_store(again, found[again.key])
+            await self._from_store([(again, found[again.key])])
         elif self._stop is not None:
             self._stopped(again)
         else:
@@ -679,10 +681,7 @@ class Asking(Generic[Tag]):
         for tag in text.tags:
             self._outcomes.put((tag, outcome))
 
-    async def _judge(self, text: _Text[Tag], payload: bytes) -> str | None:
-        return (await self._judge_all([text], {text.key: payload})).get(text.key)
-
-    async def _judge_all(self, texts: Sequence[_Text[Tag]], payloads: Mapping[str, bytes]) -> dict[str, str]:
+    async def _judge(self, texts: Sequence[_Text[Tag]], payloads: Mapping[str, bytes]) -> dict[str, str]:
         check = self._check
         if check is None or not texts:
             return {}

@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from importlib import resources
 from typing import Any
 
@@ -40,6 +39,12 @@ OUTPUT_TOKENS_PER_TOKEN = 0.02
 """What it says besides for each token of text: an edit takes about 20, and one comes in about a thousand."""
 ROOM_PER_TEXT = 200
 """Tokens of room in the answer for each text, beside one for each token of text."""
+
+BYTES_PER_TOKEN = 3
+"""What a token is taken to have at least where a text is cut."""
+
+SURE_CALLS = 3
+"""From this many bills on, a model's own figures count."""
 
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -131,10 +136,10 @@ class CorrectionQuestion:
         """Texts of a large call."""
         return SHORT_TEXTS * self._batch_size
 
-    @cached_property
+    @property
     def part_bytes(self) -> int:
-        """Bytes of text that one call holds: a longer text is asked about in parts."""
-        return max(200, int(self._context_tokens / self.ratio.tokens_per_byte))
+        """Bytes of text above which a text is asked about in parts. Never learnt: other parts would be other questions."""
+        return self._context_tokens * BYTES_PER_TOKEN
 
     def key(self, text: str, *, again: bool = False) -> str:
         """Hash exactly what is asked about a text."""
@@ -168,6 +173,7 @@ class CorrectionQuestion:
     async def ask(self, texts: Sequence[str], *, alone: bool) -> Reply:
         """Make one call."""
         completion = await self.language_model.complete(self.prompt(texts))
+        self.ratio.learn(self.estimate(texts).sent_bytes, texts, completion.usage)
         return self.read(texts, completion, alone=alone)
 
     def read(self, texts: Sequence[str], completion: Completion, *, alone: bool = False) -> Reply:
@@ -309,19 +315,41 @@ def _edits(said: Any) -> list[tuple[str, str]] | None:
 
 
 class Ratio:
-    """How many tokens a text has in a model's own counting, learnt from its bills."""
+    """How many tokens texts have in a model's own counting, learnt from its bills, those of this run among them."""
 
     def __init__(self, learned: Learned) -> None:
-        self.sure = learned.calls >= 3
+        self._learned = learned
+
+    @property
+    def sure(self) -> bool:
         """Whether the figures are the model's own."""
-        self.tokens_per_byte = learned.sent_tokens / learned.sent_bytes if learned.sent_bytes else TOKENS_PER_BYTE
-        self._per_byte = learned.output_tokens / learned.text_bytes if learned.text_bytes else None
+        return self._learned.calls >= SURE_CALLS
+
+    @property
+    def tokens_per_byte(self) -> float:
+        """Tokens sent for each byte sent."""
+        known = self._learned
+        return known.sent_tokens / known.sent_bytes if known.sent_bytes else TOKENS_PER_BYTE
 
     def output_tokens(self, texts: int, size: int) -> float:
         """Say how long the answer about so many texts of so many bytes will be."""
-        if self.sure and self._per_byte is not None:
-            return self._per_byte * size
+        known = self._learned
+        if self.sure and known.text_bytes:
+            return known.output_tokens / known.text_bytes * size
         return OUTPUT_TOKENS_PER_TEXT * texts + OUTPUT_TOKENS_PER_TOKEN * size * self.tokens_per_byte
+
+    def learn(self, sent_bytes: int, texts: Sequence[str], usage: Usage) -> None:
+        """Take in a bill."""
+        known = self._learned
+        if usage.sent:
+            self._learned = Learned(
+                known.calls + 1,
+                known.sent_bytes + sent_bytes,
+                known.sent_tokens + usage.sent,
+                known.text_bytes + sum(len(text.encode("utf-8", "replace")) for text in texts),
+                known.output_tokens + usage.output_tokens,
+                known.texts + len(texts),
+            )
 
 
 class LanguageModelCorrector:

@@ -22,7 +22,7 @@ _SECRET_FORMS = re.compile(
     r"sk-[A-Za-z0-9_-]{6,}"
     r"|\b(?:pa|al)-[A-Za-z0-9_-]{16,}"
     r"|\bAIza[A-Za-z0-9_-]{16,}"
-    r"|(?i:(?<=bearer )[^\s\"',;}]+|(?<=x-api-key: )[^\s\"',;}]+)"
+    r"|(?i:(?<=bearer )(?=[a-z]*(?:[0-9_~+/=-]|\.\w))[^\s\"',;}]+|(?<=x-api-key: )[^\s\"',;}]+)"
     r"|(?<=://)[^\s/@:]{1,200}:[^\s/@]{1,200}(?=@)"
 )
 """Keys by their looks: Anthropic's and OpenAI's, Voyage's and Atlas's, Google's, what stands in headers and in URLs."""

@@ -92,6 +92,7 @@ class VectorQuestion:
     async def ask(self, texts: Sequence[str], *, alone: bool) -> Reply:
         """Make one call."""
         vectors = await self.vector_model.embed([sendable(text) for text in texts], self._kind)
+        self.ratio.learn(self.estimate(texts).sent_bytes, texts, vectors.usage)
         answers: dict[int, bytes] = {}
         faults: dict[int, Fault] = {}
         for place in range(len(texts)):

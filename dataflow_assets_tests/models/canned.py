@@ -39,6 +39,12 @@ class Request:
     """The client's port: the same for requests over one connection."""
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 100
+
+
 class Canned:
     """The server; `answer` may be changed at any time."""
 
@@ -66,10 +72,7 @@ class Canned:
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.server.request_queue_size = 100
-        self.server.block_on_close = False
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def send(self, handler: BaseHTTPRequestHandler, reply: Reply) -> None:

@@ -397,7 +397,7 @@ def test_the_client_is_not_imported_before_it_is_needed() -> None:
         "import sys; from dataflow_assets.models import claude, voyage; claude.credential_problem(); "
         "voyage.credential_problem(); claude.ClaudeModel('claude-haiku-5-5', timeout_seconds=1).parameters; "
         "voyage.VoyageModel('voyage-4', dimension=256, timeout_seconds=1).max_tokens; "
-        "sys.exit(','.join(n for n in ('anthropic', 'voyageai', 'numpy', 'aiohttp', 'httpx2') if n in sys.modules))"
+        "sys.exit(','.join(n for n in ('anthropic', 'voyageai', 'numpy', 'aiohttp', 'httpx2') if n in sys.modules) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
