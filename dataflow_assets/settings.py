@@ -272,7 +272,9 @@ class EmbeddingSettings(Settings):
     concurrency: Annotated[int, Field(ge=1, le=64)] = Field(
         5, description="Calls at once to begin with; more while the service allows it, fewer where it does not."
     )
-    max_concurrency: Annotated[int, Field(ge=1, le=64)] = Field(16, description="Calls at once at most.")
+    max_concurrency: Annotated[int, Field(ge=1, le=64)] = Field(
+        8, description="Calls at once at most; an answer with 1,000 vectors takes some 15 MB while it is read."
+    )
     retries: Annotated[int, Field(ge=0, le=20)] = Field(
         3, description="Further tries of a call that failed in passing."
     )

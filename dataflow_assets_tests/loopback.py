@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -130,10 +131,10 @@ class Loopback:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application(client_max_size=1 << 28)
-        app.router.add_post("/v1/messages", lambda request: self._answer(request, "messages"))
-        app.router.add_post("/v1/embeddings", lambda request: self._answer(request, "embeddings"))
-        app.router.add_post("/v1/rerank", lambda request: self._answer(request, "rerank"))
-        app.router.add_post("/v1/messages/batches", lambda request: self._answer(request, "batches"))
+        app.router.add_post("/v1/messages", partial(self._answer, "messages"))
+        app.router.add_post("/v1/embeddings", partial(self._answer, "embeddings"))
+        app.router.add_post("/v1/rerank", partial(self._answer, "rerank"))
+        app.router.add_post("/v1/messages/batches", partial(self._answer, "batches"))
         app.router.add_get("/v1/messages/batches", self._list)
         app.router.add_get("/v1/messages/batches/{id}", self._get)
         app.router.add_post("/v1/messages/batches/{id}/cancel", self._cancel)
@@ -147,7 +148,7 @@ class Loopback:
         await self._stop.wait()
         await runner.cleanup()
 
-    async def _answer(self, request: web.Request, endpoint: str) -> web.StreamResponse:
+    async def _answer(self, endpoint: str, request: web.Request) -> web.StreamResponse:
         body = json.loads(await request.read())
         call = Call(endpoint, [text for _, text in asked_in(endpoint, body)], body, time.monotonic(), self._active + 1)
         number = len(self.calls)

@@ -19,7 +19,7 @@ SHORTEST_SECRET = 6
 _SECRET_NAMES = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|HEADERS)\Z")
 _SECRET_FILES = ("VOYAGE_API_KEY_PATH",)
 _SECRET_FORMS = re.compile(
-    r"sk-[A-Za-z0-9_-]{6,}"
+    r"\bsk-[A-Za-z0-9_-]{6,}"
     r"|\b(?:pa|al)-[A-Za-z0-9_-]{16,}"
     r"|\bAIza[A-Za-z0-9_-]{16,}"
     r"|(?i:(?<=bearer )(?=[a-z]*(?:[0-9_~+/=-]|\.\w))[^\s\"',;}]+|(?<=x-api-key: )[^\s\"',;}]+)"

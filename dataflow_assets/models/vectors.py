@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 READING_VERSION = "1"
 """Part of what was asked: raised when the same answer would be stored differently."""
 
+ANSWER_BYTES = 4_194_304
+"""Bytes of vectors that one call asks for at most: several copies of an answer stand in memory while it is read."""
+
 FILLED = 0.9
 """So much of the tokens that a call takes is filled: the count is an estimate."""
 
@@ -52,7 +55,7 @@ class VectorQuestion:
         self.price = price
         self.stage = "embeddings" if kind == "document" else "search"
         self._kind: Kind = kind
-        self._texts = min(batch_size, model.max_texts)
+        self._texts = max(1, min(batch_size, model.max_texts, ANSWER_BYTES // (4 * model.dimension)))
         self.ratio = Ratio(learned)
         self._asked = key_of(model.provider, model.name, READING_VERSION, kind, str(model.dimension))
 

@@ -244,10 +244,6 @@ class _Session:
     async def close(self) -> None:
         await self._session.close()
 
-    def __del__(self) -> None:
-        # A loop that ended without a word has closed the connections; the session need not complain.
-        self._session.detach()
-
 
 def _client() -> Any:
     import voyageai

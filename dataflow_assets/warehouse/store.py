@@ -42,7 +42,7 @@ class Warehouse:
         memory_limit: What DuckDB may use before it spills to the home's spool, in DuckDB's words.
     """
 
-    def __init__(self, home: Path, *, timeout: float = BUSY_SECONDS, memory_limit: str = "192MB") -> None:
+    def __init__(self, home: Path, *, timeout: float = BUSY_SECONDS, memory_limit: str = "128MB") -> None:
         self.home = home
         self.path = home / "warehouse.duckdb"
         self._timeout = timeout

@@ -9,13 +9,14 @@ import logging
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from types import TracebackType
+from typing import Any, TypeVar
 
 import pytest
 
 from dataflow_assets.models.base import MAYBE_BILLED, CallFailed, Completion, Prompt, Usage
-from dataflow_assets.models.claude import ClaudeModel, credential_problem
+from dataflow_assets.models.claude import ClaudeBatches, ClaudeModel, credential_problem
 from dataflow_assets_tests.loopback import Loopback, Trouble
 from dataflow_assets_tests.models.canned import Canned, Reply, Request
 
@@ -27,6 +28,7 @@ SCHEMA = {
     "additionalProperties": False,
 }
 PROMPT = Prompt("Mend the texts.", 'teh "text" \ud800', SCHEMA, 500)
+T = TypeVar("T")
 OTHER_KEYS = ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS", "ANTHROPIC_PROFILE")
 
 
@@ -47,22 +49,60 @@ def error_body(kind: str, said: str, **details: Any) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": said, **({"details": details} if details else {})}}
 
 
-@pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Canned]:
-    with Canned() as server:
-        server.answer = lambda request: Reply(message())
-        for name in OTHER_KEYS:
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+class Service(Canned):
+    """A server, and clients of it that are kept over tests: making one takes 50 ms."""
+
+    def __enter__(self) -> Service:
+        super().__enter__()
+        self.runner = asyncio.Runner()
+        self.models: dict[tuple[str, float], ClaudeModel] = {}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for model in self.models.values():
+            self.runner.run(model.close())
+        self.runner.close()
+        super().__exit__(kind, error, trace)
+
+    def model(self, name: str = "claude-haiku-5-5", timeout_seconds: float = 10.0) -> ClaudeModel:
+        key = (name, timeout_seconds)
+        if key not in self.models:
+            self.models[key] = ClaudeModel(name, timeout_seconds=timeout_seconds)
+        return self.models[key]
+
+    def ask(self, name: str = "claude-haiku-5-5", timeout_seconds: float = 10.0, prompt: Prompt = PROMPT) -> Completion:
+        return self.runner.run(self.model(name, timeout_seconds).complete(prompt))
+
+    def batches(self, call: Callable[[ClaudeBatches], Coroutine[Any, Any, T]]) -> T:
+        return self.runner.run(call(self.model().batches))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Service]:
+    with Service() as server:
         yield server
 
 
-def ask(name: str = "claude-haiku-5-5", timeout_seconds: float = 10.0, prompt: Prompt = PROMPT) -> Completion:
+@pytest.fixture
+def service(server: Service, monkeypatch: pytest.MonkeyPatch) -> Service:
+    server.answer = lambda request: Reply(message())
+    server.requests.clear()
+    for name in OTHER_KEYS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+    return server
+
+
+def ask_anew() -> Completion:
+    """Ask with a client that is made for the environment as it is now."""
+
     async def once() -> Completion:
-        model = ClaudeModel(name, timeout_seconds=timeout_seconds)
+        model = ClaudeModel("claude-haiku-5-5", timeout_seconds=10)
         try:
-            return await model.complete(prompt)
+            return await model.complete(PROMPT)
         finally:
             await model.close()
 
@@ -92,9 +132,9 @@ def failure_of(call: Any) -> CallFailed:
     ],
 )
 def test_a_request_keeps_the_model_from_thinking(
-    service: Canned, name: str, thinking: Any, effort: str | None, max_tokens: int
+    service: Service, name: str, thinking: Any, effort: str | None, max_tokens: int
 ) -> None:
-    ask(name)
+    service.ask(name)
     (request,) = service.requests
     shape = {"type": "json_schema", "schema": SCHEMA}
     assert request.path == "/v1/messages"
@@ -109,16 +149,16 @@ def test_a_request_keeps_the_model_from_thinking(
     assert ClaudeModel(name, timeout_seconds=1).parameters == wanted
 
 
-def test_no_more_is_asked_for_than_a_model_can_answer(service: Canned) -> None:
-    ask("claude-haiku-4-5", prompt=Prompt("s", "u", SCHEMA, 10**6))
-    ask("claude-opus-5-5", prompt=Prompt("s", "u", SCHEMA, 127_999))
+def test_no_more_is_asked_for_than_a_model_can_answer(service: Service) -> None:
+    service.ask("claude-haiku-4-5", prompt=Prompt("s", "u", SCHEMA, 10**6))
+    service.ask("claude-opus-5-5", prompt=Prompt("s", "u", SCHEMA, 127_999))
     assert [request.body["max_tokens"] for request in service.requests] == [64_000, 128_000]
 
 
 # ---- what is answered
 
 
-def test_texts_are_joined_and_thinking_is_passed_over(service: Canned) -> None:
+def test_texts_are_joined_and_thinking_is_passed_over(service: Service) -> None:
     blocks = [
         {"type": "thinking", "thinking": "Hm.", "signature": "x"},
         {"type": "text", "text": '{"texts": '},
@@ -127,7 +167,7 @@ def test_texts_are_joined_and_thinking_is_passed_over(service: Canned) -> None:
     ]
     usage = {"cache_read_input_tokens": 100, "cache_creation_input_tokens": 20}
     service.answer = lambda request: Reply(message(blocks, **usage))
-    answer = ask()
+    answer = service.ask()
     assert json.loads(answer.text) == {"texts": []}
     assert answer.usage == Usage(7, 3, cached_tokens=100, cache_write_tokens=20)
     assert answer.stop == "end"
@@ -148,9 +188,9 @@ def test_texts_are_joined_and_thinking_is_passed_over(service: Canned) -> None:
         ({}, "other"),
     ],
 )
-def test_why_an_answer_ended(service: Canned, said: Any, stop: str) -> None:
+def test_why_an_answer_ended(service: Service, said: Any, stop: str) -> None:
     service.answer = lambda request: Reply(message([], said))
-    answer = ask()
+    answer = service.ask()
     assert (answer.text, answer.stop) == ("", stop)
 
 
@@ -162,23 +202,23 @@ LIMITS = {
 }
 
 
-def test_an_answer_tells_the_limits(service: Canned) -> None:
+def test_an_answer_tells_the_limits(service: Service) -> None:
     soon = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=100)).isoformat().replace("+00:00", "Z")
     service.answer = lambda request: Reply(message(), headers={**LIMITS, "anthropic-ratelimit-requests-reset": soon})
-    said = ask().allowance
+    said = service.ask().allowance
     assert (said.requests_per_minute, said.input_tokens_per_minute, said.output_tokens_per_minute) == (1e3, 4.5e5, 9e4)
     assert said.requests_left == 998
     assert said.reset_seconds is not None
     assert 0 < said.reset_seconds <= 100
 
 
-def test_nonsense_in_headers_is_no_limit(service: Canned) -> None:
+def test_nonsense_in_headers_is_no_limit(service: Service) -> None:
     nonsense = dict.fromkeys(LIMITS, "many") | {
         "anthropic-ratelimit-requests-remaining": "inf",
         "anthropic-ratelimit-requests-reset": "2001-01-01T00:00:00Z",
     }
     service.answer = lambda request: Reply(message(), headers=nonsense)
-    said = ask().allowance
+    said = service.ask().allowance
     assert (said.requests_per_minute, said.requests_left, said.reset_seconds) == (None, None, 0.0)
 
 
@@ -215,9 +255,9 @@ def test_nonsense_in_headers_is_no_limit(service: Canned) -> None:
         (599, "x", "y", "server"),
     ],
 )
-def test_what_a_status_means(service: Canned, status: int, kind: str, said: str, failure: str) -> None:
+def test_what_a_status_means(service: Service, status: int, kind: str, said: str, failure: str) -> None:
     service.answer = lambda request: Reply(error_body(kind, said), status, LIMITS)
-    failed = failure_of(ask)
+    failed = failure_of(service.ask)
     assert (failed.kind, failed.status) == (failure, status)
     assert failed.allowance.requests_per_minute == 1000
     assert failed.retry_after is None
@@ -226,10 +266,10 @@ def test_what_a_status_means(service: Canned, status: int, kind: str, said: str,
     assert len(service.requests) == 1, "the SDK's own retries are off"
 
 
-def test_a_spending_limit_is_a_matter_of_payment_whatever_its_status(service: Canned) -> None:
+def test_a_spending_limit_is_a_matter_of_payment_whatever_its_status(service: Service) -> None:
     body = error_body("rate_limit_error", "Stop.", error_code="enforced_spend_limit_reached")
     service.answer = lambda request: Reply(body, 429)
-    assert failure_of(ask).kind == "payment"
+    assert failure_of(service.ask).kind == "payment"
 
 
 @pytest.mark.parametrize(
@@ -244,15 +284,15 @@ def test_a_spending_limit_is_a_matter_of_payment_whatever_its_status(service: Ca
         ({"retry-after": "nan"}, None),
     ],
 )
-def test_how_long_the_service_asks_to_wait(service: Canned, headers: dict[str, str], seconds: float | None) -> None:
+def test_how_long_the_service_asks_to_wait(service: Service, headers: dict[str, str], seconds: float | None) -> None:
     service.answer = lambda request: Reply(error_body("rate_limit_error", "slowly"), 429, headers)
-    assert failure_of(ask).retry_after == seconds
+    assert failure_of(service.ask).retry_after == seconds
 
 
-def test_a_date_to_wait_for_is_turned_into_seconds(service: Canned) -> None:
+def test_a_date_to_wait_for_is_turned_into_seconds(service: Service) -> None:
     soon = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=100)).strftime("%a, %d %b %Y %H:%M:%S GMT")
     service.answer = lambda request: Reply(error_body("rate_limit_error", "slowly"), 429, {"retry-after": soon})
-    assert 0 < (failure_of(ask).retry_after or 0) <= 100
+    assert 0 < (failure_of(service.ask).retry_after or 0) <= 100
 
 
 @pytest.mark.parametrize(
@@ -278,46 +318,46 @@ def test_a_date_to_wait_for_is_turned_into_seconds(service: Canned) -> None:
         (Reply("gone", 302, {"location": "ftp://127.0.0.1/"}), "invalid"),
     ],
 )
-def test_answers_that_are_none(service: Canned, reply: Reply, kind: str) -> None:
+def test_answers_that_are_none(service: Service, reply: Reply, kind: str) -> None:
     service.answer = lambda request: reply
-    failed = failure_of(ask)
+    failed = failure_of(service.ask)
     assert failed.kind == kind
     assert "<html>" not in str(failed)
     assert len(str(failed)) < 400
 
 
-def test_an_answer_without_blocks_says_what_it_bills(service: Canned) -> None:
+def test_an_answer_without_blocks_says_what_it_bills(service: Service) -> None:
     service.answer = lambda request: Reply({**message(), "content": "text"})
-    failed = failure_of(ask)
+    failed = failure_of(service.ask)
     assert (failed.kind, failed.usage) == ("garbled", Usage(7, 3))
 
 
-def test_blocks_without_sense_are_no_text(service: Canned) -> None:
+def test_blocks_without_sense_are_no_text(service: Service) -> None:
     service.answer = lambda request: Reply(message(["x", None, 5, {"type": "text"}, {"type": "text", "text": 7}, {}]))
-    assert ask().text == ""
+    assert service.ask().text == ""
 
 
-def test_a_service_that_says_nothing_is_not_waited_for(service: Canned) -> None:
+def test_a_service_that_says_nothing_is_not_waited_for(service: Service) -> None:
     service.answer = lambda request: Reply(hang=True)
-    failed = failure_of(lambda: ask(timeout_seconds=0.1))
+    failed = failure_of(lambda: service.ask(timeout_seconds=0.1))
     assert failed.kind == "timeout"
     assert failed.kind in MAYBE_BILLED
 
 
-def test_nobody_there(service: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_there(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:1")
-    assert failure_of(ask).kind == "connection"
+    assert failure_of(ask_anew).kind == "connection"
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://127.0.0.1", "http://[::1", "http://127.0.0.1:port"])
-def test_a_wrong_address_is_said_to_be_one(service: Canned, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_a_wrong_address_is_said_to_be_one(service: Service, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("ANTHROPIC_BASE_URL", url)
-    failed = failure_of(ask)
+    failed = failure_of(ask_anew)
     assert failed.kind == "invalid"
     assert "ANTHROPIC_BASE_URL" in str(failed)
 
 
-def test_a_call_that_is_given_up_stays_given_up(service: Canned) -> None:
+def test_a_call_that_is_given_up_stays_given_up(service: Service) -> None:
     service.answer = lambda request: Reply(hang=True)
 
     async def give_up() -> None:
@@ -336,32 +376,32 @@ def test_a_call_that_is_given_up_stays_given_up(service: Canned) -> None:
 # ---- keys
 
 
-def test_where_the_key_comes_from(service: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_key_comes_from(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", f" {KEY}\n")
     monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "another-token")
-    ask()
+    ask_anew()
     monkeypatch.setenv("ANTHROPIC_API_KEY", "")
-    ask()
+    ask_anew()
     assert [r.headers["authorization"] for r in service.requests] == [f"Bearer {KEY}", "Bearer another-token"]
     assert credential_problem() is None
 
 
 @pytest.mark.parametrize("key", [None, "", "  ", "key with words", "“sk-ant-quoted”", "sk-ant\nx: y"])
-def test_a_key_that_is_none_is_never_sent(service: Canned, monkeypatch: pytest.MonkeyPatch, key: str | None) -> None:
+def test_a_key_that_is_none_is_never_sent(service: Service, monkeypatch: pytest.MonkeyPatch, key: str | None) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     if key is not None:
         monkeypatch.setenv("ANTHROPIC_API_KEY", key)
     problem = credential_problem()
     assert problem is not None
     assert "ANTHROPIC_API_KEY" in problem
-    failed = failure_of(ask)
+    failed = failure_of(ask_anew)
     assert failed.kind == "credential"
     for said in (problem, str(failed)):
         assert not (key or "").strip() or (key or "").strip() not in said
     assert service.requests == []
 
 
-def test_no_key_stands_in_what_is_said(service: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_key_stands_in_what_is_said(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "x-team: swordfish-team\nx-gate: open-sesame")
     said = (
         f"bad key {KEY}, {KEY[:20]}, Bearer abc.def, pa-0123456789abcdef01, swordfish-team, open-sesame. " + "x" * 500
@@ -372,22 +412,22 @@ def test_no_key_stands_in_what_is_said(service: Canned, monkeypatch: pytest.Monk
         return Reply(error_body("authentication_error", said), 401)
 
     service.answer = echo
-    whole = str(failure_of(ask))
+    whole = str(failure_of(ask_anew))
     service.answer = lambda request: Reply(f"oops: {said}", 500, {"content-type": "text/plain"})
-    whole += str(failure_of(ask))
+    whole += str(failure_of(ask_anew))
     for secret in (KEY, "sk-ant", "abc.def", "pa-0123", "swordfish", "sesame"):
         assert secret not in whole
     assert whole.count("bad key [key]") == 2
 
 
-def test_the_password_in_an_address_is_a_secret_too(service: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_password_in_an_address_is_a_secret_too(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "ftp://user:hunter2@127.0.0.1/")
-    assert "hunter2" not in str(failure_of(ask))
+    assert "hunter2" not in str(failure_of(ask_anew))
 
 
-def test_nothing_that_is_sent_is_logged(service: Canned, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_that_is_sent_is_logged(service: Service, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        ask()
+        service.ask()
     assert KEY not in caplog.text
     assert "Mend the texts" not in caplog.text
 
@@ -406,7 +446,7 @@ def test_the_client_is_not_imported_before_it_is_needed() -> None:
 # ---- connections
 
 
-def test_connections_are_kept_and_belong_to_a_loop(service: Canned) -> None:
+def test_connections_are_kept_and_belong_to_a_loop(service: Service) -> None:
     model = ClaudeModel("claude-haiku-5-5", timeout_seconds=10)
 
     async def twice(*, close: bool) -> None:
@@ -423,7 +463,7 @@ def test_connections_are_kept_and_belong_to_a_loop(service: Canned) -> None:
     assert len(set(ports)) == 3
 
 
-def test_many_calls_at_once(service: Canned) -> None:
+def test_many_calls_at_once(service: Service) -> None:
     service.answer = lambda request: Reply(message([{"type": "text", "text": request.body["messages"][0]["content"]}]))
 
     async def many() -> list[Completion]:
@@ -443,6 +483,10 @@ def user(text: str) -> Prompt:
     return Prompt("Mend.", json.dumps({"texts": [{"id": "1", "text": text}]}), SCHEMA, 500)
 
 
+# What the server registers its handlers as is no concern of these tests.
+bare = pytest.mark.filterwarnings("ignore:Bare functions are deprecated:DeprecationWarning")
+
+
 @pytest.fixture
 def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
     with Loopback() as server:
@@ -453,8 +497,8 @@ def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
         yield server
 
 
-def with_batches(call: Any) -> Any:
-    async def run() -> Any:
+def with_batches(call: Callable[[ClaudeBatches], Coroutine[Any, Any, T]]) -> T:
+    async def run() -> T:
         model = ClaudeModel("claude-haiku-5-5", timeout_seconds=10)
         try:
             return await call(model.batches)
@@ -464,8 +508,9 @@ def with_batches(call: Any) -> Any:
     return asyncio.run(run())
 
 
+@bare
 def test_a_batch_from_its_sending_to_its_results(loopback: Loopback) -> None:
-    async def go(lane: Any) -> Any:
+    async def go(lane: ClaudeBatches) -> Any:
         name = await lane.submit([(f"item-{n}", user(f"teh text {n}")) for n in range(5)])
         assert await lane.ended(name)
         assert list(await lane.recent()) == [name]
@@ -483,10 +528,11 @@ def test_a_batch_from_its_sending_to_its_results(loopback: Loopback) -> None:
     assert sent["thinking"] == {"type": "disabled"}
 
 
+@bare
 def test_a_batch_whose_answer_was_lost_is_found_again(loopback: Loopback) -> None:
     loopback.trouble = lambda number, call: Trouble(reset_after=call.endpoint == "batches")
 
-    async def go(lane: Any) -> Any:
+    async def go(lane: ClaudeBatches) -> Any:
         with pytest.raises(CallFailed) as caught:
             await lane.submit([("mine-1", user("teh"))])
         (name,) = await lane.recent()
@@ -495,10 +541,11 @@ def test_a_batch_whose_answer_was_lost_is_found_again(loopback: Loopback) -> Non
     assert with_batches(go) == ("connection", {"mine-1"})
 
 
+@bare
 def test_a_batch_that_is_given_up(loopback: Loopback) -> None:
     loopback.batch_seconds = 1000.0
 
-    async def go(lane: Any) -> Any:
+    async def go(lane: ClaudeBatches) -> Any:
         name = await lane.submit([("a", user("teh")), ("b", user("teh"))])
         assert not await lane.ended(name)
         with pytest.raises(CallFailed) as caught:
@@ -513,7 +560,7 @@ def test_a_batch_that_is_given_up(loopback: Loopback) -> None:
 BATCH = {"id": "b1", "type": "message_batch", "processing_status": "ended", "request_counts": {}}
 
 
-def results_of(service: Canned, *lines: Any, **reply: Any) -> None:
+def results_of(service: Service, *lines: Any, **reply: Any) -> None:
     raw = "".join(json.dumps(line) + "\n" for line in lines)
 
     def answer(request: Request) -> Reply:
@@ -528,7 +575,7 @@ def line_of(key: str, kind: str, **more: Any) -> dict[str, Any]:
     return {"custom_id": key, "result": {"type": kind, **more}}
 
 
-def test_what_became_of_the_requests_of_a_batch(service: Canned) -> None:
+def test_what_became_of_the_requests_of_a_batch(service: Service) -> None:
     def error(kind: str, said: str) -> dict[str, Any]:
         return {"error": error_body(kind, said)}
 
@@ -544,7 +591,7 @@ def test_what_became_of_the_requests_of_a_batch(service: Canned) -> None:
         line_of("new", "something_new"),
         line_of("none", "errored"),
     )
-    found = {item.custom_id: item for item in with_batches(lambda lane: lane.results("b1"))}
+    found = {item.custom_id: item for item in service.batches(lambda lane: lane.results("b1"))}
     assert {key for key, item in found.items() if item.completion} == {"fine", "cut"}
     assert found["cut"].completion is not None
     assert found["cut"].completion.stop == "max_tokens"
@@ -563,13 +610,13 @@ def test_what_became_of_the_requests_of_a_batch(service: Canned) -> None:
     ],
 )
 def test_results_that_cannot_be_read_to_their_end_are_none(
-    service: Canned, lines: list[Any], reply: dict[str, Any], kind: str
+    service: Service, lines: list[Any], reply: dict[str, Any], kind: str
 ) -> None:
     results_of(service, *lines, **reply)
-    assert failure_of(lambda: with_batches(lambda lane: lane.results("b1"))).kind == kind
+    assert failure_of(lambda: service.batches(lambda lane: lane.results("b1"))).kind == kind
 
 
-def test_the_newest_batches_are_listed_over_pages(service: Canned) -> None:
+def test_the_newest_batches_are_listed_over_pages(service: Service) -> None:
     names = [f"batch-{n:03}" for n in range(250)]
 
     def page(request: Request) -> Reply:
@@ -580,14 +627,14 @@ def test_the_newest_batches_are_listed_over_pages(service: Canned) -> None:
         return Reply({"data": data, "has_more": start + 100 < 250, "first_id": shown[0], "last_id": shown[-1]})
 
     service.answer = page
-    assert with_batches(lambda lane: lane.recent()) == names[:200]
+    assert service.batches(lambda lane: lane.recent()) == names[:200]
     assert len(service.requests) == 2
     service.answer = lambda request: Reply({"data": [], "has_more": False, "first_id": None, "last_id": None})
-    assert with_batches(lambda lane: lane.recent()) == []
+    assert service.batches(lambda lane: lane.recent()) == []
 
 
 @pytest.mark.parametrize("answer", [Reply({}), Reply("[]"), Reply({**BATCH, "id": 5})])
-def test_a_batch_without_a_name_may_be_one_all_the_same(service: Canned, answer: Reply) -> None:
+def test_a_batch_without_a_name_may_be_one_all_the_same(service: Service, answer: Reply) -> None:
     service.answer = lambda request: answer
-    failed = failure_of(lambda: with_batches(lambda lane: lane.submit([("a", PROMPT)])))
+    failed = failure_of(lambda: service.batches(lambda lane: lane.submit([("a", PROMPT)])))
     assert failed.kind in MAYBE_BILLED
