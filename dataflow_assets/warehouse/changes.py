@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import duckdb
 
 
+SLICE_ROWS = 20_000
+"""Rows that are joined at once where one of the tables is wide: 20 MB of text, beside vectors that stream."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The rows that one run works on: a library, or one bucket of it."""
@@ -69,7 +73,7 @@ class Derivation:
     export: str
     """SQL that adds what the stage needs to the rows of `stale` (parent key, `depends_on`, `input_hash`)."""
     streams_first: bool = False
-    """Whether the first table of `export` is too wide to be held (see `copy_to_parquet`)."""
+    """Whether the first table of `export` is too wide to be held, so that it streams, and the export is a folder."""
     retry: str = "FALSE"
     """SQL condition on a row made: the same request may succeed now."""
 
@@ -167,8 +171,8 @@ def literal(value: str) -> str:
 
 
 def parquet(path: Path) -> str:
-    """Say in SQL: the rows of this Parquet file."""
-    return f"read_parquet({literal(str(path))})"
+    """Say in SQL: the rows of this Parquet file, or of those in this folder."""
+    return f"read_parquet({literal(str(path / '*.parquet' if path.is_dir() else path))})"
 
 
 def gone_sql(derivation: Derivation, scope: Scope) -> str:
@@ -219,33 +223,37 @@ def detect(
     gone = _count(connection, f"({gone_sql(derivation, scope)})")
     rows = _count(connection, f"(SELECT 1 FROM {table} WHERE {scope.where()})")
     if stale and export_to is not None:
-        copy_to_parquet(connection, derivation.export, export_to, streams_first=derivation.streams_first)
+        if derivation.streams_first:
+            _copy_in_slices(connection, derivation.export, export_to, stale)
+        else:
+            copy_to_parquet(connection, derivation.export, export_to)
     connection.execute("DROP TABLE stale")
     return Pending(stale=stale, gone=gone, rows=rows)
 
 
-def copy_to_parquet(
-    connection: duckdb.DuckDBPyConnection, query: str, path: Path, *, streams_first: bool = False
-) -> None:
-    """Write the rows of a query to the spool, in small row groups, so that reading them back takes little memory.
-
-    Args:
-        connection: Any connection.
-        query: The rows.
-        path: The file.
-        streams_first: Whether tables are joined as the query names them: the first streams, the others are held. DuckDB
-            would hold the smallest by its number of rows, which may be the one with the vectors, and runs out of memory:
-            27,300 vectors of 1,024 floats did.
-    """
+def copy_to_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
+    """Write the rows of a query to the spool, in small row groups, so that reading them back takes little memory."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if streams_first:
-        connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
-    try:
+    connection.execute(f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE 2048)")
+
+
+def _copy_in_slices(connection: duckdb.DuckDBPyConnection, query: str, path: Path, rows: int) -> None:
+    """Write a query over `stale` to a folder of Parquet files, for so many stale rows at a time.
+
+    Tables are joined as the query names them: the first streams, the others are held. DuckDB would hold the smallest by its
+    number of rows, which may be the one with the vectors, and end out of memory: with 27,300 vectors of 1,024 floats it did.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    connection.execute("CREATE OR REPLACE TEMP TABLE all_stale AS SELECT *, row_number() OVER () AS place FROM stale")
+    connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+    for start in range(0, rows, SLICE_ROWS):
         connection.execute(
-            f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE 2048)"
+            "CREATE OR REPLACE TEMP TABLE stale AS SELECT * EXCLUDE (place) FROM all_stale "
+            f"WHERE place > {start} AND place <= {start + SLICE_ROWS}"
         )
-    finally:
-        connection.execute("SET disabled_optimizers = ''")
+        copy_to_parquet(connection, query, path / f"{start:09}.parquet")
+    connection.execute("SET disabled_optimizers = ''")
+    connection.execute("DROP TABLE all_stale")
 
 
 def merge(connection: duckdb.DuckDBPyConnection, changes: Changes) -> Counts:

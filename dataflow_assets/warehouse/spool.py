@@ -35,23 +35,24 @@ def read_batches(path: Path, *, without: str | None = None) -> Iterator[list[dic
     """Read exported rows in batches bounded by `BATCH_ROWS` and `BATCH_CHARACTERS` of their column `text`.
 
     Args:
-        path: The Parquet file.
+        path: The Parquet file, or a folder of some.
         without: A heavy column that is not needed.
     """
     import pyarrow.parquet as pq
 
     batch: list[dict[str, Any]] = []
     characters = 0
-    with pq.ParquetFile(path, memory_map=True) as file:
-        names = [name for name in file.schema_arrow.names if name != without]
-        for rows in file.iter_batches(batch_size=128, columns=names, use_threads=False):
-            for row in rows.to_pylist():
-                size = len(row.get("text") or "")
-                if batch and (len(batch) >= BATCH_ROWS or characters + size > BATCH_CHARACTERS):
-                    yield batch
-                    batch, characters = [], 0
-                batch.append(row)
-                characters += size
+    for part in sorted(path.glob("*.parquet")) if path.is_dir() else [path]:
+        with pq.ParquetFile(part, memory_map=True) as file:
+            names = [name for name in file.schema_arrow.names if name != without]
+            for rows in file.iter_batches(batch_size=128, columns=names, use_threads=False):
+                for row in rows.to_pylist():
+                    size = len(row.get("text") or "")
+                    if batch and (len(batch) >= BATCH_ROWS or characters + size > BATCH_CHARACTERS):
+                        yield batch
+                        batch, characters = [], 0
+                    batch.append(row)
+                    characters += size
     if batch:
         yield batch
 
