@@ -44,6 +44,7 @@ dev: $(STAMP)  ## the Dagster UI on the instance that the command uses
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/messages.py
 
 screenshots: $(STAMP)  ## needs Debian's package chromium
 	$(BIN)/python tools/screenshots.py

@@ -25,6 +25,7 @@ from dataflow_assets import __version__
 from dataflow_assets.catalog import Catalog, json_schema, load_catalog, split_partition
 from dataflow_assets.errors import ConfigurationError, DataflowError
 from dataflow_assets.home import catalog_path, home_path, open_index, prepare_dagster_home
+from dataflow_assets.printing import cell, print_json, print_results, print_table, say, say_all
 from dataflow_assets.warehouse.store import Warehouse
 
 if TYPE_CHECKING:
@@ -61,14 +62,14 @@ def run(libraries: tuple[str, ...], jobs: int, accept_deletes: bool, as_json: bo
 
     answer = run_libraries(catalog, libraries, jobs=jobs, accept_deletes=accept_deletes, show=not as_json)
     if as_json:
-        _print_json(answer)
+        print_json(answer)
     else:
         from dataflow_assets.command_run import print_outcome
 
         print_outcome(answer)
     for name, outcome in answer["libraries"].items():
         if outcome["message"]:
-            _say(f"{name}: {outcome['message']}")
+            say(f"{name}: {outcome['message']}")
     outcomes = answer["libraries"].values()
     sys.exit(
         2 if any("configuration" in o for o in outcomes) else 0 if all(o["status"] == "ok" for o in outcomes) else 1
@@ -102,9 +103,9 @@ def plan(libraries: tuple[str, ...], as_json: bool) -> None:
             **_budget(home, name, catalog.library(name), sum(told.cost_usd for told in stages.values())),
         }
     if as_json:
-        _print_json(answer)
+        print_json(answer)
     else:
-        _print_table(
+        print_table(
             ["library", "stage", "texts", "tokens", "asked", "from store", "USD", "how sure"],
             [
                 [name, stage, f"{s['texts']:,}", f"{s['tokens']:,}", f"{s['asked']:,}", f"{s['stored']:,}",
@@ -116,10 +117,10 @@ def plan(libraries: tuple[str, ...], as_json: bool) -> None:
         )  # fmt: skip
         for name, told in answer["libraries"].items():
             if told.get("budget_message"):
-                _say(f"{name}: {told['budget_message']}")
+                say(f"{name}: {told['budget_message']}")
     for name, told in answer["libraries"].items():
         if told["message"]:
-            _say(f"{name}: {told['message']}")
+            say(f"{name}: {told['message']}")
     if any(told["message"] for told in answer["libraries"].values()):
         sys.exit(1)
 
@@ -158,10 +159,10 @@ def status(as_json: bool) -> None:
         if not Warehouse(home_path()).path.exists():
             raise
         catalog = None
-        _say(str(error))
+        say(str(error))
     answer = library_states(catalog, home_path())
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     rows = []
     for name, told in answer["libraries"].items():
@@ -178,12 +179,12 @@ def status(as_json: bool) -> None:
                 f"{told['cost_usd']:.4f}",
             ]
         )
-    _print_table(["library", "documents", "valid", "chunks", "points", "last change (UTC)", "last run", "USD"], rows)
+    print_table(["library", "documents", "valid", "chunks", "points", "last change (UTC)", "last run", "USD"], rows)
     for name, told in answer["libraries"].items():
         if told["last_run"] and told["last_run"]["message"]:
-            _say(f"{name}: {told['last_run']['message']}")
+            say(f"{name}: {told['last_run']['message']}")
         if told["retired"]:
-            _say(f"{name}: no longer in the catalog; it is kept, and searchable, until `dataflow forget {name}`.")
+            say(f"{name}: no longer in the catalog; it is kept, and searchable, until `dataflow forget {name}`.")
 
 
 @cli.command()
@@ -222,15 +223,15 @@ def search(
             for line_number, (identity, text) in enumerate(_queries(queries)):
                 found = answer(text)
                 if line_number == 0:
-                    _say_all(found.notes)
+                    say_all(found.notes)
                 click.echo(json.dumps({"id": identity, **found.to_dict()}, ensure_ascii=False))
             return
         found = answer(query or "")
-    _say_all(found.notes)
+    say_all(found.notes)
     if as_json:
-        _print_json(found.to_dict())
+        print_json(found.to_dict())
     else:
-        _print_results(found)
+        print_results(found)
 
 
 @cli.command()
@@ -248,9 +249,9 @@ def sql(statement: str, as_json: bool) -> None:
     except duckdb.Error as error:
         raise ConfigurationError(f"The warehouse cannot answer that: {str(error).strip()}") from error
     if as_json:
-        _print_json([dict(zip(names, row, strict=True)) for row in rows])
+        print_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
-        _print_table(names, [[_shown(value) for value in row] for row in rows])
+        print_table(names, [[cell(value) for value in row] for row in rows])
 
 
 @cli.group()
@@ -262,7 +263,7 @@ def catalog() -> None:
 @click.option("--json", is_flag=True, hidden=True, expose_value=False)
 def catalog_schema() -> None:
     """Print the JSON Schema of the catalog."""
-    _print_json(json_schema())
+    print_json(json_schema())
 
 
 @catalog.command("check")
@@ -275,10 +276,10 @@ def catalog_check(as_json: bool) -> None:
         found = _catalog()
     except CatalogError as error:
         if as_json:
-            _print_json({"ok": False, "problems": error.problems})
+            print_json({"ok": False, "problems": error.problems})
         raise
     if as_json:
-        _print_json({"ok": True, "problems": [], "libraries": list(found.libraries)})
+        print_json({"ok": True, "problems": [], "libraries": list(found.libraries)})
     else:
         click.echo(f"{found.path} is right: {len(found.libraries)} libraries ({', '.join(found.libraries) or 'none'}).")
 
@@ -299,7 +300,7 @@ def forget(library: str, as_json: bool) -> None:
         raise ConfigurationError(f"The warehouse has no library {library!r}. It has: {listed}.")
     removed = remove(library, home=home, warehouse=warehouse, index=open_index(home))
     if as_json:
-        _print_json({"library": library, "removed": removed})
+        print_json({"library": library, "removed": removed})
     else:
         click.echo(f"{library} is forgotten: {removed['raw_documents']} documents, {removed['chunks']} chunks.")
 
@@ -322,13 +323,13 @@ def main() -> None:
     try:
         cli(standalone_mode=False)
     except click.exceptions.Abort:
-        _say("Stopped. What was stored stays; the next run goes on.")
+        say("Stopped. What was stored stays; the next run goes on.")
         sys.exit(130)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except DataflowError as error:
-        _say(str(error))
+        say(str(error))
         sys.exit(2 if isinstance(error, ConfigurationError) else 1)
     except BrokenPipeError:
         # Whoever read our output has seen enough. Python would complain once more when it closes standard output.
@@ -373,7 +374,7 @@ def _paid_embedder_for(description: Mapping[str, Any], catalog: Catalog) -> Embe
     """Give what embeds questions for an index that a paid model made: its own model, or one of the same space."""
     from dataflow_assets.errors import CredentialError
     from dataflow_assets.flow.paid import credential_problem, paid_embedder
-    from dataflow_assets.models.asking import Tally
+    from dataflow_assets.models.question import Tally
     from dataflow_assets.settings import EmbeddingSettings, FilesSource, LibrarySettings
 
     name = str(description.get("library", ""))
@@ -414,58 +415,6 @@ def _filters(said: Sequence[str]) -> dict[str, list[str]]:
             raise ConfigurationError(f"--filter takes KEY=VALUE, such as doc_type=guide; {word!r} has no =.")
         filters.setdefault(key, []).append(value)
     return filters
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat(sep=" ") if hasattr(value, "isoformat") else str(value)
-
-
-def _print_table(names: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: int | None = None) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for position, name in enumerate(names):
-        right = numbers is not None and position >= len(names) - numbers
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=max(100, 30 * len(names)))
-    console.print(table)
-
-
-def _print_results(answer: SearchAnswer) -> None:
-    if not answer.results:
-        click.echo("Nothing found.")
-        return
-    for place, result in enumerate(answer.results, 1):
-        where = " > ".join(result.heading_path) or result.title
-        click.echo(f"{click.style(f'{place}. {where}', bold=True)}  {result.score:.3f}")
-        click.echo(click.style(f"   {result.library}  {result.source_uri}:{result.start_position}", fg="cyan"))
-        text = " ".join((result.corrected_text or result.text).split())
-        click.echo(f"   {text[:300]}{'...' if len(text) > 300 else ''}\n")
-
-
-def _shown(value: Any) -> str:
-    text = "" if value is None else str(value)
-    return text if len(text) <= 200 else text[:197] + "..."
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
-
-
-def _say_all(notes: Sequence[str]) -> None:
-    for note in notes:
-        _say(note)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from dataflow_assets.flow.library_run import Progress
 from dataflow_assets.flow.paid import check_paid_models
 from dataflow_assets.flow.state import read_state
 from dataflow_assets.home import home_path, prepare_dagster_home
+from dataflow_assets.printing import print_table
 from dataflow_assets.resources import Workspace
 from dataflow_assets.runs import end_dead_runs, process_tags
 
@@ -224,11 +225,9 @@ class _Bar:
 
 def print_outcome(answer: dict[str, Any]) -> None:
     """Print what a run did, for a person."""
-    from dataflow_assets.cli import _print_table
-
     rows = []
     for name, outcome in answer["libraries"].items():
         for stage, counts in outcome["stages"].items():
             told = [f"{counts[c]:,}" for c in ("new", "changed", "unchanged", "deleted", "failed")]
             rows.append([name, stage, *told, f"{counts['seconds']:.2f}"])
-    _print_table(["library", "stage", "new", "changed", "unchanged", "deleted", "failed", "seconds"], rows, numbers=6)
+    print_table(["library", "stage", "new", "changed", "unchanged", "deleted", "failed", "seconds"], rows, numbers=6)

@@ -14,7 +14,7 @@ FLOORS = [
     {"__init__", "errors", "known_models", "settings", "records", "processes"},
     {"catalog"},
     {"stages", "sources", "models", "warehouse", "index"},
-    {"home"},
+    {"home", "printing"},
     {"flow", "search"},
     {"partitions", "runs"},
     {"resources"},

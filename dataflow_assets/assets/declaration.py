@@ -17,7 +17,7 @@ from dataflow_assets.warehouse.changes import Changes
 if TYPE_CHECKING:
     import duckdb
 
-    from dataflow_assets.models.asking import Tally
+    from dataflow_assets.models.question import Tally
 
 # Partitions of checks are a preview, and there is no other way to see a check's state by library.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)

@@ -18,11 +18,11 @@ from typing import Any
 from dataflow_assets.catalog import Catalog, split_partition
 from dataflow_assets.flow.library_run import LibraryRun
 from dataflow_assets.flow.paid import budget_of, correction_question, language_model, open_ledger
-from dataflow_assets.models.asking import Account
 from dataflow_assets.models.base import CallFailed, LanguageModel
 from dataflow_assets.models.cheap_lane import CheapLane
 from dataflow_assets.models.editor import CorrectionQuestion, split_text
 from dataflow_assets.models.ledger import Batch
+from dataflow_assets.models.question import Account
 
 
 def look_after_batches(run: LibraryRun, texts: Callable[[], Iterable[str]]) -> None:

@@ -20,8 +20,8 @@ from dataflow_assets.warehouse.store import Warehouse, now
 
 if TYPE_CHECKING:
     from dataflow_assets.index.base import SearchIndex
-    from dataflow_assets.models.asking import Parked, Tally
     from dataflow_assets.models.base import Corrector, Embedder
+    from dataflow_assets.models.question import Parked, Tally
     from dataflow_assets.sources.base import Source
     from dataflow_assets.warehouse.documents import DocumentStore
 
@@ -152,7 +152,7 @@ class LibraryRun:
     @cached_property
     def tallies(self) -> dict[str, Tally]:
         """Stage -> what its asking took."""
-        from dataflow_assets.models.asking import Tally
+        from dataflow_assets.models.question import Tally
 
         return {"corrections": Tally(), "embeddings": Tally()}
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from dataflow_assets.errors import CredentialError, PriceUnknown
 from dataflow_assets.known_models import VOYAGE_MODELS, VOYAGE_REQUESTS_PER_MINUTE, provider_of
-from dataflow_assets.models.asking import Account, Asking, Check, Manners, Parked, Tally
+from dataflow_assets.models.asking import Asking
 from dataflow_assets.models.base import Kind, LanguageModel, Usage, VectorModel
 from dataflow_assets.models.editor import CorrectionQuestion, LanguageModelCorrector
 from dataflow_assets.models.ledger import Budget, Ledger
 from dataflow_assets.models.pace import Pace
 from dataflow_assets.models.prices import cost_usd, price_known
+from dataflow_assets.models.question import Account, Check, Manners, Parked, Tally
 from dataflow_assets.models.vectors import PaidEmbedder, VectorQuestion
 from dataflow_assets.settings import CorrectionSettings, EmbeddingSettings, LibrarySettings, PriceSettings
 

@@ -27,7 +27,7 @@ from dataflow_assets.warehouse.spool import RowWriter, read_batches, write_keys
 if TYPE_CHECKING:
     import duckdb
 
-    from dataflow_assets.models.asking import Tally
+    from dataflow_assets.models.question import Tally
 
 logger = logging.getLogger(__name__)
 

@@ -24,13 +24,26 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Generic, Literal, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
 
 from dataflow_assets.errors import ConfigurationError, CredentialError, DataflowError
-from dataflow_assets.models.base import MAYBE_BILLED, PASSING, Allowance, CallFailed, Usage
-from dataflow_assets.models.ledger import Answer, Budget, Ledger, PendingCall
+from dataflow_assets.models.base import MAYBE_BILLED, PASSING, CallFailed, Usage
+from dataflow_assets.models.gate import Gate
+from dataflow_assets.models.ledger import Answer, Ledger, PendingCall
 from dataflow_assets.models.pace import LONGEST_WAIT, Pace
+from dataflow_assets.models.question import (
+    Account,
+    Check,
+    Estimate,
+    Fault,
+    Manners,
+    Outcome,
+    Parked,
+    Question,
+    Reply,
+    Tally,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -53,150 +66,6 @@ OTHERS_SECONDS = 0.1
 """How often it is looked whether another process has got the answer it is asking for."""
 
 Tag = TypeVar("Tag")
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a call's answer says nothing usable about one of its texts."""
-
-    reason: str
-    passing: bool = False
-    """Whether asking another day may help; else the text is refused for good."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A call's answer, read."""
-
-    answers: Mapping[int, bytes]
-    """Position of a text in the call -> what is stored of the answer about it."""
-    faults: Mapping[int, Fault]
-    """Position -> why there is none. Every position is in one of the two."""
-    usage: Usage
-    allowance: Allowance = field(default_factory=Allowance)
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a call will take, before it is made."""
-
-    sent_bytes: int
-    sent_tokens: float
-    output_tokens: float
-
-
-class Question(Protocol):
-    """What is asked about texts, and how the answers are read."""
-
-    @property
-    def stage(self) -> str:
-        """The asset that asks."""
-
-    @property
-    def provider(self) -> str:
-        """Whose model it is."""
-
-    @property
-    def model(self) -> str:
-        """The model's id at its provider."""
-
-    @property
-    def call_texts(self) -> int:
-        """Texts of a large call, about."""
-
-    def key(self, text: str, *, again: bool = False) -> str:
-        """Hash exactly what is asked about a text; asking again, alone, is another question."""
-
-    def fits(self, texts: int, size: int, more: int) -> bool:
-        """Say whether a call with so many texts of so many bytes takes another one of `more` bytes."""
-
-    def estimate(self, texts: Sequence[str]) -> Estimate:
-        """Say what a call will take."""
-
-    def price(self, usage: Usage) -> float | None:
-        """Say what usage costs in US dollars; None where nobody knows."""
-
-    async def ask(self, texts: Sequence[str], *, alone: bool) -> Reply:
-        """Make one call.
-
-        Raises:
-            CallFailed: There is no answer.
-        """
-
-    async def close(self) -> None:
-        """Close connections."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of asking about a text."""
-
-    status: Literal["answered", "refused", "failed", "waits"]
-    payload: bytes = b""
-    reason: str | None = None
-    stored: bool = False
-    """Whether the answer was there before."""
-
-
-Check = Callable[[str, bytes], str | None]
-"""Is asked about a text and what was answered; says why it should be asked again, alone, or None."""
-
-
-Parked = Callable[[Sequence[str]], Mapping[str, str]]
-"""Is asked about the keys of texts without an answer; gives, for those that have to wait, what they wait for."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a stage's asking took. Numbers are sums over the run."""
-
-    texts: int = 0
-    from_store: int = 0
-    asked: int = 0
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    cost_usd: float = 0.0
-    saved_usd: float = 0.0
-    """What the answers from the store had cost when they were asked for."""
-    asked_again: int = 0
-    """Texts whose first answer was no good, asked about alone."""
-    lost_usd: float = 0.0
-    """What calls without an answer may have cost."""
-    refused: dict[str, int] = field(default_factory=dict)
-    """Texts without an answer for good, by reason."""
-    retries: dict[str, int] = field(default_factory=dict)
-    """Further tries, by what made them necessary."""
-    stopped: str | None = None
-    """Why not everything was asked."""
-    left: int = 0
-    """Texts that were not asked about because of that."""
-    parked: int = 0
-    """Texts that wait for a batch."""
-    parked_for: str | None = None
-    peak_concurrency: int = 0
-    unpriced: bool = False
-    """Whether the model's price is not known: its calls are booked at 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Manners:
-    """How calls are made."""
-
-    concurrency: int
-    max_concurrency: int
-    retries: int
-    timeout_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """For whom calls are made."""
-
-    library: str
-    run_id: str
-    budget: Budget | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -252,7 +121,7 @@ class Asking(Generic[Tag]):
         self._manners = manners
         self._check = check
         self._parked = parked
-        self._gate = _Gate(manners)
+        self._gate = Gate(manners)
         self._stop: Outcome | None = None
         self._fatal: DataflowError | None = None
         self._down = 0
@@ -327,12 +196,12 @@ class Asking(Generic[Tag]):
     async def _read(self, texts: Iterator[tuple[Tag, str]]) -> None:
         """Read texts as long as there is room for them, and pack those that have no answer into calls."""
         call: list[_Text[Tag]] = []
-        size, ended = 0, False
+        ended = False
         while not ended and self._fatal is None:
             if self._read_in - self._taken_out >= self._window() or self._bytes_in_hand >= WINDOW_BYTES or self._busy():
                 if call and not self._tasks:  # nothing else moves: what was read has to go
                     self._send(call)
-                    call, size = [], 0
+                    call = []
                 await self._movement()
                 if self._elsewhere:
                     await self._look_elsewhere()
@@ -346,14 +215,20 @@ class Asking(Generic[Tag]):
                     break
             else:
                 ended = True
-            for text in await self._unanswered(batch):
-                if call and not self._question.fits(len(call), size, text.size):
-                    self._send(call)
-                    call, size = [], 0
-                call.append(text)
-                size += text.size
+            call = self._pack(call, await self._unanswered(batch))
         if call:
             self._send(call)
+
+    def _pack(self, call: list[_Text[Tag]], texts: Sequence[_Text[Tag]]) -> list[_Text[Tag]]:
+        """Add texts to a call, sending each that is full; give the one that is not."""
+        size = sum(text.size for text in call)
+        for text in texts:
+            if call and not self._question.fits(len(call), size, text.size):
+                self._send(call)
+                call, size = [], 0
+            call.append(text)
+            size += text.size
+        return call
 
     async def _unanswered(self, batch: Sequence[tuple[Tag, str]]) -> list[_Text[Tag]]:
         """Settle texts that have an answer; give those that are to be asked about now, and are claimed."""
@@ -399,15 +274,7 @@ class Asking(Generic[Tag]):
             self._elsewhere.clear()
             return
         waiting, self._elsewhere = self._elsewhere, {}
-        free = await self._claim(waiting)
-        call: list[_Text[Tag]] = []
-        size = 0
-        for text in free:
-            if call and not self._question.fits(len(call), size, text.size):
-                self._send(call)
-                call, size = [], 0
-            call.append(text)
-            size += text.size
+        call = self._pack([], await self._claim(waiting))
         if call:
             self._send(call)
 
@@ -743,59 +610,3 @@ class _Broken(DataflowError):
     def __init__(self, error: BaseException) -> None:
         super().__init__(f"Asking broke off: {type(error).__name__}: {error}")
         self.__cause__ = error
-
-
-class _Gate:
-    """How many calls are in flight at once: one until the first answer, then more while the service is content.
-
-    Doubles with every round of answers until the service is not content for the first time, then grows by one a round and
-    halves with every sign of overload, as TCP does.
-    """
-
-    def __init__(self, manners: Manners) -> None:
-        self._manners = manners
-        self._limit = 1.0
-        self._open = False
-        self._slow = False
-        self._active = 0
-        self._shrunk_at = 0.0
-        self._waiting: list[asyncio.Future[None]] = []
-        self.peak = 0
-
-    @property
-    def limit(self) -> int:
-        return max(1, int(self._limit))
-
-    async def __aenter__(self) -> None:
-        while self._active >= self.limit:
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            await turn
-        self._active += 1
-        self.peak = max(self.peak, self._active)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._active -= 1
-        self._let_in()
-
-    def grow(self) -> None:
-        if not self._open:
-            self._open = True
-            self._limit = float(self._manners.concurrency)
-        elif self._active >= self.limit:  # more room is of use only where there is none
-            self._limit += 1.0 / self._limit if self._slow else 1.0
-        self._limit = min(self._limit, float(self._manners.max_concurrency))
-        self._let_in()
-
-    def shrink(self) -> None:
-        if time.monotonic() - self._shrunk_at > 1.0:
-            self._limit = max(1.0, self._limit / 2)
-            self._slow, self._shrunk_at = True, time.monotonic()
-
-    def _let_in(self) -> None:
-        room = self.limit - self._active
-        while self._waiting and room > 0:
-            turn = self._waiting.pop(0)
-            if not turn.done():
-                turn.set_result(None)
-                room -= 1

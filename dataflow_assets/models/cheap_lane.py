@@ -21,11 +21,12 @@ from dataclasses import replace
 from typing import Literal
 
 from dataflow_assets.errors import ConfigurationError, CredentialError
-from dataflow_assets.models.asking import BACKOFF_SECONDS, Account, Tally
+from dataflow_assets.models.asking import BACKOFF_SECONDS
 from dataflow_assets.models.base import PASSING, BatchItem, BatchLane, CallFailed, Prompt, Usage
 from dataflow_assets.models.editor import CorrectionQuestion
 from dataflow_assets.models.ledger import Batch, Ledger, PendingCall
 from dataflow_assets.models.pace import LONGEST_WAIT
+from dataflow_assets.models.question import Account, Tally
 
 logger = logging.getLogger(__name__)
 

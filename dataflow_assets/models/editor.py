@@ -21,9 +21,10 @@ from importlib import resources
 from typing import Any
 
 from dataflow_assets.known_models import TOKENS_PER_BYTE
-from dataflow_assets.models.asking import Asking, Estimate, Fault, Outcome, Reply, Tally
+from dataflow_assets.models.asking import Asking
 from dataflow_assets.models.base import Asked, CallFailed, Completion, LanguageModel, Objection, Prompt, Proposal, Usage
 from dataflow_assets.models.ledger import Learned, key_of
+from dataflow_assets.models.question import Estimate, Fault, Outcome, Reply, Tally
 
 READING_VERSION = "1"
 """Part of what was asked: raised when the same answer would be stored differently."""

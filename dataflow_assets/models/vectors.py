@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dataflow_assets.known_models import VOYAGE_MODELS
-from dataflow_assets.models.asking import Asking, Estimate, Fault, Reply, Tally
+from dataflow_assets.models.asking import Asking
 from dataflow_assets.models.base import Asked, Kind, Usage, VectorModel, VectorOf
 from dataflow_assets.models.editor import Ratio, sendable
 from dataflow_assets.models.ledger import Learned, key_of
+from dataflow_assets.models.question import Estimate, Fault, Reply, Tally
 
 if TYPE_CHECKING:
     import numpy as np
