@@ -80,9 +80,9 @@ class _Forecast:
 
     def __init__(self, question: CorrectionQuestion | VectorQuestion | None, ledger: Ledger) -> None:
         self._question, self._ledger = question, ledger
-        self._texts: dict[str, int] = {}
+        self._texts: dict[str, str] = {}
         self._seen: set[bytes] = set()
-        self._call = (0, 0)
+        self._call = (0, 0, 0)
         self._calls = self._asked = self._stored = 0
         self._tokens = self._usd = self._saved = self._unsent = 0.0
         self._unpriced = False
@@ -99,36 +99,50 @@ class _Forecast:
             self._unsent += size
             return
         self._seen.add(seen)
-        self._texts[key] = size
+        self._texts[key] = text
         if len(self._texts) >= 500:
             self._look()
 
     def _look(self) -> None:
         found = self._ledger.find(list(self._texts)) if self._ledger.exists else {}
-        for key, size in self._texts.items():
-            if key in found:
-                self._stored += 1
-                self._unsent += size
-                continue
-            texts, together = self._call
-            assert self._question is not None  # noqa: S101 - texts are only taken in where there is a question
-            if texts and not self._question.fits(texts, together, size):
-                self._close()
-                texts, together = 0, 0
-            self._call = (texts + 1, together + size)
+        asked = {key: text for key, text in self._texts.items() if key not in found}
+        for key in found:
+            self._stored += 1
+            self._unsent += len(self._texts[key].encode("utf-8", "replace"))
+        for text, mistakes in zip(asked.values(), self._mistakes(list(asked.values())), strict=True):
+            self._take(len(text.encode("utf-8", "replace")), mistakes)
         self._texts.clear()
 
+    def _mistakes(self, texts: Sequence[str]) -> list[int]:
+        """Count the words that the built-in corrector would change, since the answer about a text is as long as they are many."""
+        if not isinstance(self._question, CorrectionQuestion) or self._question.ratio.sure:
+            return [0] * len(texts)
+        from dataflow_assets.models.typos import TyposCorrector
+
+        mended = TyposCorrector().mend(texts)
+        return [
+            sum(one != other for one, other in zip(text.split(), better.split(), strict=False)) if text != better else 0
+            for text, better in zip(texts, mended, strict=True)
+        ]
+
+    def _take(self, size: int, mistakes: int) -> None:
+        texts, together, wrong = self._call
+        if texts and self._question is not None and not self._question.fits(texts, together, size):
+            self._close()
+            texts, together, wrong = 0, 0, 0
+        self._call = (texts + 1, together + size, wrong + mistakes)
+
     def _close(self) -> None:
-        texts, size = self._call
+        texts, size, mistakes = self._call
         if not texts or self._question is None:
             return
-        estimate = self._question.estimate_of(texts, size)
+        estimate = self._question.estimate_of(texts, size, mistakes)
         usd = self._question.price(Usage(round(estimate.sent_tokens), round(estimate.output_tokens)))
         self._unpriced |= usd is None
         self._usd += usd or 0.0
         self._tokens += estimate.sent_tokens + estimate.output_tokens
         self._asked, self._calls = self._asked + texts, self._calls + 1
-        self._call = (0, 0)
+        self._call = (0, 0, 0)
 
     def done(self, rows: int, tokens: int) -> StagePlan:
         """Give the stage's plan: for what is not paid, its rows and tokens."""

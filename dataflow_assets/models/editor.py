@@ -37,7 +37,9 @@ SHORT_TOKENS = 130
 OUTPUT_TOKENS_PER_TEXT = 9.0
 """What an answer says about a text without mistakes, in tokens: an id and an empty list. Until bills tell better."""
 OUTPUT_TOKENS_PER_TOKEN = 0.02
-"""What it says besides for each token of text: an edit takes about 20, and one comes in about a thousand."""
+"""What it says besides for each token of text: an edit takes about 12, and one or two come in a thousand."""
+OUTPUT_TOKENS_PER_MISTAKE = 17.0
+"""What it says for each mistake that the built-in corrector sees: 12 tokens, and it sees 7 of 10."""
 ROOM_PER_TEXT = 200
 """Tokens of room in the answer for each text, beside one for each token of text."""
 
@@ -158,10 +160,10 @@ class CorrectionQuestion:
         size = sum(len(text.encode("utf-8", "replace")) for text in texts)
         return self.estimate_of(len(texts), size)
 
-    def estimate_of(self, texts: int, size: int) -> Estimate:
-        """Say what a call with so many texts of so many bytes will take."""
+    def estimate_of(self, texts: int, size: int, mistakes: int | None = None) -> Estimate:
+        """Say what a call with so many texts of so many bytes will take, and so many mistakes, where somebody counted them."""
         sent = self._overhead + int(size * 1.03) + 25 * texts  # 1.03: quotes and line breaks are escaped
-        return Estimate(sent, sent * self.ratio.tokens_per_byte, self.ratio.output_tokens(texts, size))
+        return Estimate(sent, sent * self.ratio.tokens_per_byte, self.ratio.output_tokens(texts, size, mistakes))
 
     def prompt(self, texts: Sequence[str]) -> Prompt:
         """Write a call."""
@@ -332,11 +334,13 @@ class Ratio:
         known = self._learned
         return known.sent_tokens / known.sent_bytes if known.sent_bytes else TOKENS_PER_BYTE
 
-    def output_tokens(self, texts: int, size: int) -> float:
-        """Say how long the answer about so many texts of so many bytes will be."""
+    def output_tokens(self, texts: int, size: int, mistakes: int | None = None) -> float:
+        """Say how long the answer about so many texts of so many bytes, with so many mistakes, will be."""
         known = self._learned
         if self.sure and known.text_bytes:
             return known.output_tokens / known.text_bytes * size
+        if mistakes is not None:
+            return OUTPUT_TOKENS_PER_TEXT * texts + OUTPUT_TOKENS_PER_MISTAKE * mistakes
         return OUTPUT_TOKENS_PER_TEXT * texts + OUTPUT_TOKENS_PER_TOKEN * size * self.tokens_per_byte
 
     def learn(self, sent_bytes: int, texts: Sequence[str], usage: Usage) -> None:

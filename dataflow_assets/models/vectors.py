@@ -89,8 +89,8 @@ class VectorQuestion:
         """Say what a call will take."""
         return self.estimate_of(len(texts), sum(len(text.encode("utf-8", "replace")) for text in texts))
 
-    def estimate_of(self, texts: int, size: int) -> Estimate:
-        """Say what a call with so many texts of so many bytes will take."""
+    def estimate_of(self, texts: int, size: int, mistakes: int | None = None) -> Estimate:
+        """Say what a call with so many texts of so many bytes will take; their mistakes make no difference."""
         return Estimate(size, size * self.ratio.tokens_per_byte, 0.0)
 
     async def ask(self, texts: Sequence[str], *, alone: bool) -> Reply:
