@@ -124,6 +124,7 @@ class Asking(Generic[Tag]):
         self._gate = Gate(manners)
         self._stop: Outcome | None = None
         self._fatal: DataflowError | None = None
+        self._closed = False
         self._down = 0
         self._succeeded = False
         self._read_in = 0
@@ -157,7 +158,8 @@ class Asking(Generic[Tag]):
                 yield outcome
                 self._taken()
         finally:
-            # Calls in flight are paid for: they are settled before anything else happens.
+            # Calls in flight are paid for: they are settled before anything else happens. Nothing more is read.
+            self._closed = True
             self._stop = self._stop or Outcome("failed", reason="The run was stopped before this text was asked about.")
             self._wake()
             thread.join()
@@ -179,8 +181,8 @@ class Asking(Generic[Tag]):
             self._books, self._judges = books, judges
             try:
                 await self._read(texts)
-                while self._tasks or self._elsewhere:
-                    if self._elsewhere:
+                while self._tasks or (self._elsewhere and not self._closed):
+                    if self._elsewhere and not self._closed:
                         await self._look_elsewhere()
                         await asyncio.sleep(OTHERS_SECONDS)
                     else:
@@ -197,7 +199,7 @@ class Asking(Generic[Tag]):
         """Read texts as long as there is room for them, and pack those that have no answer into calls."""
         call: list[_Text[Tag]] = []
         ended = False
-        while not ended and self._fatal is None:
+        while not ended and self._fatal is None and not self._closed:
             if self._read_in - self._taken_out >= self._window() or self._bytes_in_hand >= WINDOW_BYTES or self._busy():
                 if call and not self._tasks:  # nothing else moves: what was read has to go
                     self._send(call)

@@ -7,7 +7,6 @@ import random
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -421,13 +420,13 @@ def test_a_model_cannot_get_at_another_text_or_at_the_next_run(service: Service)
 # ---- answers that would hurt the reader ----
 
 
-def test_an_edit_of_five_million_characters(service: Service) -> None:
-    (row,) = service.correct([PLAIN], always(("recieve", "receive" * 700_000), ("teh", "the")))
+def test_an_edit_of_a_million_characters(service: Service) -> None:
+    (row,) = service.correct([PLAIN], always(("recieve", "receive" * 200_000), ("teh", "the")))
     assert row.corrected_text == PLAIN.replace("teh", "the")
 
 
-def test_a_hundred_thousand_answers_that_nobody_asked_for(service: Service) -> None:
-    many = json.loads(honest([(str(n), "teh") for n in range(2, 100_000)]))["texts"]
+def test_twenty_thousand_answers_that_nobody_asked_for(service: Service) -> None:
+    many = json.loads(honest([(str(n), "teh") for n in range(2, 20_000)]))["texts"]
 
     def say(asked: list[tuple[str, str]]) -> str:
         return json.dumps({"texts": [*many, *json.loads(honest(asked))["texts"]]})
