@@ -33,6 +33,7 @@ from dataflow_assets.index.base import Candidate, Generation, Hit, IndexQuery, P
 from dataflow_assets.index.fusion import rank
 from dataflow_assets.index.points import (
     BATCH,
+    BATCH_FLOATS,
     BM25,
     DENSE,
     KEYWORD_KEYS,
@@ -194,14 +195,16 @@ class EdgeWriter:
         return self._shard is not None
 
     def upsert(self, points: Sequence[Point]) -> None:
-        """Add points, or replace those with the same id, in batches of 1,000."""
+        """Add points, or replace those with the same id, in batches."""
         import qdrant_edge as edge
 
         from dataflow_assets.index.bm25 import document_vector
 
-        for start in range(0, len(points), BATCH):
+        # The engine takes vectors as Python's floats, of 32 bytes each.
+        size = max(1, min(BATCH, BATCH_FLOATS // self._generation.dimension))
+        for start in range(0, len(points), size):
             batch = []
-            for point in points[start : start + BATCH]:
+            for point in points[start : start + size]:
                 vectors: dict[str, Any] = {BM25: document_vector(point.text)}
                 dense = dense_vector(point, self._generation)
                 if dense is not None:

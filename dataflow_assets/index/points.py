@@ -28,6 +28,8 @@ query (77 ms at 8,000 points, against 0.05 ms). The library is left out: a parti
 
 BATCH: Final = 1_000
 """Points of an upsert."""
+BATCH_FLOATS: Final = 131_072
+"""Numbers of the vectors of an upsert to an embedded shard."""
 
 _PARTITION: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[0-9]{3})?")
 _CHUNK_ID: Final = re.compile(r"[0-9a-f]{32}")

@@ -64,7 +64,9 @@ def said(*items: tuple[Any, list[tuple[str, str]]]) -> str:
     return json.dumps({"texts": listed})
 
 
-def read(answer: str, *, texts: list[str] = TEXTS, **how: bool) -> tuple[dict[int, list[tuple[str, str]]], dict[int, str]]:
+def read(
+    answer: str, *, texts: list[str] = TEXTS, **how: bool
+) -> tuple[dict[int, list[tuple[str, str]]], dict[int, str]]:
     """Read an answer; give edits and reasons by position."""
     answers, faults = read_answer(texts, answer, **how)
     assert set(answers) | set(faults) == set(range(len(texts)))
@@ -212,7 +214,17 @@ def test_texts_that_are_too_long_together_are_no_fault_of_theirs() -> None:
 
 # ---- long texts ----
 
-ODD = st.sampled_from([*"aé漢👩\u0301\ud800\udfff\x00\r\n\t .", "\n\n", "word ", "Ende. ", "👩‍👩‍👧", "\u2028", "\N{REPLACEMENT CHARACTER}"])
+ODD = st.sampled_from(
+    [
+        *"aé漢👩\u0301\ud800\udfff\x00\r\n\t .",
+        "\n\n",
+        "word ",
+        "Ende. ",
+        "👩‍👩‍👧",
+        "\u2028",
+        "\N{REPLACEMENT CHARACTER}",
+    ]
+)
 
 
 @given(st.lists(ODD, max_size=300).map("".join) | st.text(), st.integers(1, 300))
@@ -327,7 +339,9 @@ def test_ordinary_texts_go_15_a_call_short_ones_up_to_60_and_long_ones_alone() -
     assert {len(call) for call in packed(question(batch_size=1), [800] * 3)} == {1}
 
 
-@given(st.lists(st.integers(0, 40_000), max_size=200), st.integers(1, 50), st.integers(256, 20_000), st.floats(0.1, 1.0))
+@given(
+    st.lists(st.integers(0, 40_000), max_size=200), st.integers(1, 50), st.integers(256, 20_000), st.floats(0.1, 1.0)
+)
 def test_a_call_is_never_longer_than_the_context(sizes: list[int], batch: int, context: int, ratio: float) -> None:
     learned = Learned(calls=5, sent_bytes=1000, sent_tokens=1000 * ratio, text_bytes=900, output_tokens=10, texts=3)
     asks = question(batch_size=batch, context_tokens=context, learned=learned)
@@ -374,7 +388,9 @@ def test_the_key_is_of_exactly_what_was_asked() -> None:
     assert len(set(keys)) == len(keys)
     same = question(batch_size=3, learned=Learned(9, 9, 9, 9, 9, 9), price=lambda usage: 7.0)
     assert same.key("a") == keys[0]
-    assert question(Silent(parameters={"b": 1, "a": 2})).key("a") == question(Silent(parameters={"a": 2, "b": 1})).key("a")
+    assert question(Silent(parameters={"b": 1, "a": 2})).key("a") == question(Silent(parameters={"a": 2, "b": 1})).key(
+        "a"
+    )
 
 
 def test_how_a_text_is_cut_is_part_of_what_is_asked() -> None:
@@ -417,7 +433,9 @@ def test_estimates_follow_the_models_own_bills() -> None:
     fresh = question()
     assert not fresh.ratio.sure
     before = fresh.estimate(TEXTS)
-    dense = question(learned=Learned(calls=9, sent_bytes=1000, sent_tokens=700, text_bytes=500, output_tokens=250, texts=9))
+    dense = question(
+        learned=Learned(calls=9, sent_bytes=1000, sent_tokens=700, text_bytes=500, output_tokens=250, texts=9)
+    )
     assert dense.ratio.sure
     after = dense.estimate(TEXTS)
     assert before.sent_bytes == after.sent_bytes
@@ -444,7 +462,10 @@ def test_what_bills_told_is_remembered_in_the_home(loopback: Loopback, home: Pat
     corrector = paid_corrector(home, "lib", settings, run_id="r", tally=Tally())
     words = [f"{'abcdefghij'[n // 10]}{'abcdefghij'[n % 10]}" for n in range(40)]
     typos = list(TYPOS)
-    texts = [f"The {word} letters are {typos[n % len(typos)]} things of which we have enough." for n, word in enumerate(words)]
+    texts = [
+        f"The {word} letters are {typos[n % len(typos)]} things of which we have enough."
+        for n, word in enumerate(words)
+    ]
     assert not correction_question(settings, open_ledger(home)).ratio.sure
     assert len(list(corrector.propose(Asked(text, text) for text in texts))) == 40
     later = correction_question(settings, open_ledger(home))
