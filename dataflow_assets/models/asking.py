@@ -126,6 +126,8 @@ class Asking(Generic[Tag]):
         self._fatal: DataflowError | None = None
         self._closed = False
         self._down = 0
+        self._invalid = 0
+        """Single texts that were invalid before anything was answered."""
         self._succeeded = False
         self._read_in = 0
         self._taken_out = 0
@@ -351,6 +353,9 @@ class Asking(Generic[Tag]):
         texts = [text.text for text in call.texts]
         estimate = self._question.estimate(texts)
         await self._place(estimate.sent_tokens)
+        if self._stop is not None:
+            await self._give_up(call.texts, self._stop)
+            return None
         expected = self._question.price(Usage(round(estimate.sent_tokens), round(estimate.output_tokens)))
         if expected is None:
             self.tally.unpriced = True
@@ -499,7 +504,7 @@ class Asking(Generic[Tag]):
                 "waits", reason=f"Not asked: {self._question.provider} wants payment: {failure}"
             )
             self.tally.stopped = self.tally.stopped or f"{self._question.provider} wants payment: {failure}"
-        elif failure.kind == "invalid" and not self._succeeded:
+        elif failure.kind == "invalid" and not self._succeeded and self._is_ours(call, failure):
             self._fatal = self._fatal or ConfigurationError(
                 f"{self._question.provider} refuses what it is asked with the model {self._question.model}: {failure}"
             )
@@ -512,11 +517,20 @@ class Asking(Generic[Tag]):
             return
         else:
             reason = f"{self._question.provider} does not take this text: {failure}"
-            await self._book(self._ledger.refuse, call.texts[0].key, reason)
-            self._claimed.discard(call.texts[0].key)
-            self._finish(call.texts[0], Outcome("refused", reason=reason))
+            if failure.kind == "too_large" or self._succeeded:
+                await self._book(self._ledger.refuse, call.texts[0].key, reason)
+                self._claimed.discard(call.texts[0].key)
+                self._finish(call.texts[0], Outcome("refused", reason=reason))
+                return
+            # Nothing was ever answered: it may be the text, or all that we ask. Another run asks again.
+            self._invalid += 1
+            await self._give_up(call.texts, Outcome("refused", reason=reason))
             return
         await self._give_up(call.texts, self._stop or Outcome("failed", reason=str(failure)))
+
+    def _is_ours(self, call: _Call[Tag], failure: CallFailed) -> bool:
+        """Say whether a request that is invalid is so for what it is, such as its model, and not for one of its texts."""
+        return failure.status not in (400, 422) or (len(call.texts) == 1 and self._invalid > 0)
 
     async def _exhausted(self, call: _Call[Tag], failure: CallFailed) -> None:
         self._down += 1

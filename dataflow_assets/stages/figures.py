@@ -14,6 +14,8 @@ import difflib
 import json
 import math
 import re
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
@@ -31,6 +33,7 @@ _MAX_CHANGES = 4
 _CONTEXT = 60
 _MAX_SEGMENT = 240
 _MAX_WORDS = 800
+_MAX_DEPTH = 4
 _WORDS = re.compile(r"\w+|\s+|[^\w\s]")
 
 
@@ -57,9 +60,13 @@ class Funnel:
     skipped: int = 0
     failed: int = 0
     """Corrections that are asked again by the next run."""
+    waiting: int = 0
+    """Of these, the ones that were not asked yet, for a budget or a batch."""
     embedded: int = 0
     embedding_refused: int = 0
     embedding_failed: int = 0
+    embedding_waiting: int = 0
+    """Of these, the ones that were not asked yet, for a budget or since their correction waits."""
     indexed: int = 0
     """Points in the search index."""
     missing_points: int = 0
@@ -179,6 +186,8 @@ class CorrectionSample:
     chunk_index: int = 0
     heading_path: tuple[str, ...] = ()
     diff: tuple[DiffSegment, ...] = ()
+    model: str = ""
+    """Who corrected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,19 +206,89 @@ class EmbeddingFigures:
 
 @dataclass(frozen=True, slots=True)
 class CallFigures:
-    """The paid calls of one stage to one model."""
+    """The paid calls of one stage to one model, over the library's life."""
 
     stage: str = ""
     provider: str = ""
     model: str = ""
     calls: int = 0
     failed: int = 0
+    """Those without an answer."""
     items: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     seconds: float = 0.0
     cost_usd: float = 0.0
+    held_usd: float = 0.0
+    """What may have been billed besides: the answer was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCalls:
+    """The calls that one kind of failure kept from an answer, over the library's life."""
+
+    status: str = ""
+    """As it stands in `model_calls`: throttled, overloaded, timeout, lost ..."""
+    calls: int = 0
+    held_usd: float = 0.0
+    error: str = ""
+    """What one of them was told."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskingFigures:
+    """What one stage's asking of a paid model took in the run that made the report."""
+
+    stage: str = ""
+    texts: int = 0
+    """Texts that wanted an answer; those that repeat another one of the run among them."""
+    asked: int = 0
+    """Texts that the model was asked about."""
+    from_store: int = 0
+    """Texts whose answers were there."""
+    calls: int = 0
+    asked_again: int = 0
+    """Texts whose first answer was no good, asked about once more, alone."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost_usd: float = 0.0
+    saved_usd: float = 0.0
+    """What the answers from the store had cost."""
+    held_usd: float = 0.0
+    """What calls without an answer may have cost."""
+    retries: tuple[Share, ...] = ()
+    """Further tries, by what made them necessary."""
+    refused: tuple[Share, ...] = ()
+    """Texts that will have no answer, by reason."""
+    left: int = 0
+    """Texts that were not asked about, or wait for a batch."""
+    left_for: str = ""
+    """What they wait for."""
+    unpriced: bool = False
+    """Whether the model's price is not known: its calls count as 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetFigures:
+    """One budget of the library."""
+
+    setting: str = ""
+    """Its key in the catalog's `limits`: `budget_usd` or `monthly_budget_usd`."""
+    limit_usd: float = 0.0
+    used_usd: float = 0.0
+    """What is spent, reserved for calls in flight, or held for calls whose answer was lost."""
+
+    @property
+    def left_usd(self) -> float:
+        """What may still be spent."""
+        return max(0.0, self.limit_usd - self.used_usd)
+
+    @property
+    def share(self) -> float:
+        """Share of the limit that is used, 0 to 1."""
+        return min(1.0, self.used_usd / self.limit_usd) if self.limit_usd > 0 else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +344,18 @@ class Figures:
     generations: int = 0
     """Index generations that hold points; more than one only while a model is being changed."""
     calls: tuple[CallFigures, ...] = ()
+    failed_calls: tuple[FailedCalls, ...] = ()
     cost_usd: float = 0.0
+    """What the library cost so far."""
+    held_usd: float = 0.0
+    """What may have been billed besides: answers that were lost."""
+    saved_texts: int = 0
+    """Texts that were not asked about so far, since their answers were in the store."""
+    saved_usd: float = 0.0
+    """What those answers had cost."""
+    asking: tuple[AskingFigures, ...] = ()
+    """What asking took in this run; only stages that had something to ask."""
+    budgets: tuple[BudgetFigures, ...] = ()
     previous: Snapshot | None = None
     """What the report before said; None for the first."""
 
@@ -278,6 +368,21 @@ class Figures:
     def failed(self) -> int:
         """Rows that the next run asks for again."""
         return self.funnel.failed + self.funnel.embedding_failed
+
+    @property
+    def waiting(self) -> int:
+        """Of these, the rows that were not asked yet, for a budget or a batch."""
+        return self.funnel.waiting + self.funnel.embedding_waiting
+
+    @property
+    def paid(self) -> bool:
+        """Whether paid models have a part in the library; without them nothing is said of money."""
+        return bool(self.calls or self.asking or self.budgets or self.saved_texts)
+
+    @property
+    def cost_per_1000_documents(self) -> float:
+        """What the library cost so far for each 1,000 documents that its source lists, in US dollars."""
+        return 1000 * _ratio(self.cost_usd, self.funnel.listed)
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values that JSON can say."""
@@ -337,9 +442,10 @@ class Figures:
 
 
 def headline(figures: Figures) -> dict[str, int | float]:
-    """Give the numbers that are worth plotting over time, by name; the names stay."""
+    """Give the numbers that are worth plotting over time, by name; the names stay. Without paid models it has no more of money
+    than the cost of 0."""
     funnel = figures.funnel
-    return {
+    numbers: dict[str, int | float] = {
         "overall_score": figures.overall_score,
         "searchable_share": round(figures.searchable_share, 6),
         "coverage": figures.coverage.share,
@@ -357,13 +463,23 @@ def headline(figures: Figures) -> dict[str, int | float]:
         "findings": sum(group.count for group in figures.findings),
         "cost_usd": figures.cost_usd,
     }
+    if figures.paid:
+        numbers |= {
+            "cost_usd_per_1000_documents": round(figures.cost_per_1000_documents, 6),
+            "held_usd": figures.held_usd,
+            "saved_texts": figures.saved_texts,
+            "saved_usd": figures.saved_usd,
+            "waiting": figures.waiting,
+        }
+    return numbers
 
 
 def word_diff(before: str, after: str) -> tuple[DiffSegment, ...]:
     """Tell two texts apart word by word, showing a few changes with a little of what stands around them.
 
-    Lines are matched first and words only within lines that differ, so the time stays near linear for the few small changes
-    that a correction makes; a passage of many hundred words that differs is shown as replaced.
+    Lines are matched first and words only within lines that differ; where that is much, words that occur once in both texts
+    are matched before the others. So the time stays near linear, also for a paragraph of thousands of words in one line; a
+    passage of many hundred words without any in common is shown as replaced.
 
     Returns:
         At most `_MAX_CHANGES` changes in their context; empty for equal texts.
@@ -387,8 +503,8 @@ def word_diff(before: str, after: str) -> tuple[DiffSegment, ...]:
     return _excerpt(_joined(raw))
 
 
-def _opcodes(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, int, int, int, int]]:
-    """Match two sequences; what stands between their equal ends is replaced as a whole where it is long."""
+def _opcodes(old: Sequence[str], new: Sequence[str], depth: int = 0) -> list[tuple[str, int, int, int, int]]:
+    """Match two sequences, their equal ends first; what is long between them, around the words that occur once in both."""
     head = 0
     while head < min(len(old), len(new)) and old[head] == new[head]:
         head += 1
@@ -397,14 +513,59 @@ def _opcodes(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, int, int
         tail += 1
     middle_old, middle_new = old[head : len(old) - tail], new[head : len(new) - tail]
     found: list[tuple[str, int, int, int, int]] = [("equal", 0, head, 0, head)] if head else []
-    if max(len(middle_old), len(middle_new)) > _MAX_WORDS:
-        found.append(("replace", head, len(old) - tail, head, len(new) - tail))
-    else:
+    if max(len(middle_old), len(middle_new)) <= _MAX_WORDS:
         matcher = difflib.SequenceMatcher(None, middle_old, middle_new, autojunk=False)
-        found.extend((tag, a + head, b + head, c + head, d + head) for tag, a, b, c, d in matcher.get_opcodes())
+        within = matcher.get_opcodes()
+    else:
+        within = _around_anchors(middle_old, middle_new, depth)
+    found.extend((tag, a + head, b + head, c + head, d + head) for tag, a, b, c, d in within)
     if tail:
         found.append(("equal", len(old) - tail, len(old), len(new) - tail, len(new)))
     return found
+
+
+def _around_anchors(old: Sequence[str], new: Sequence[str], depth: int) -> list[tuple[str, int, int, int, int]]:
+    anchors = _anchors(old, new) if depth < _MAX_DEPTH else []
+    if not anchors:
+        return [("replace", 0, len(old), 0, len(new))]
+    found: list[tuple[str, int, int, int, int]] = []
+    start, begin = 0, 0
+    for at, to in [*anchors, (len(old), len(new))]:
+        if at > start or to > begin:
+            inner = _opcodes(old[start:at], new[begin:to], depth + 1)
+            found.extend((tag, a + start, b + start, c + begin, d + begin) for tag, a, b, c, d in inner)
+        if at < len(old):
+            found.append(("equal", at, at + 1, to, to + 1))
+        start, begin = at + 1, to + 1
+    return found
+
+
+def _anchors(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
+    """Give the places of what occurs exactly once in both sequences, as many as stand in the same order ("patience" diff)."""
+    once_old, once_new = _once(old), _once(new)
+    pairs = [(at, once_new[word]) for word, at in once_old.items() if word in once_new]
+    ends: list[int] = []
+    chosen: list[int] = []
+    before: list[int] = []
+    for number, (_, to) in enumerate(pairs):
+        place = bisect_left(ends, to)
+        before.append(chosen[place - 1] if place else -1)
+        if place == len(ends):
+            ends.append(to)
+            chosen.append(number)
+        else:
+            ends[place], chosen[place] = to, number
+    longest: list[tuple[int, int]] = []
+    number = chosen[-1] if chosen else -1
+    while number >= 0:
+        longest.append(pairs[number])
+        number = before[number]
+    return longest[::-1]
+
+
+def _once(words: Sequence[str]) -> dict[str, int]:
+    counts = Counter(words)
+    return {word: at for at, word in enumerate(words) if counts[word] == 1}
 
 
 def _joined(raw: Sequence[tuple[DiffKind, str]]) -> list[tuple[DiffKind, str]]:

@@ -20,6 +20,7 @@ from dataflow_assets.stages.figures import (
     Coverage,
     DuplicateGroup,
     EmbeddingFigures,
+    FailedCalls,
     Figures,
     FindingGroup,
     Funnel,
@@ -41,9 +42,15 @@ SEAM = 4
 GAPS_READ = 10_000
 """How many longer gaps are read."""
 
+WAITING_EMBEDDING = (
+    "status = 'failed' AND (reason LIKE 'Not asked: the budget %' OR reason LIKE 'Not asked: % wants payment%' "
+    "OR chunk_id IN (SELECT chunk_id FROM corrections WHERE $mine AND waiting))"
+)
+"""Says in SQL that an embedding was not asked for yet, since money or its correction is missing; `$mine` as in `_Tables`."""
+
 _GROUPS = 12
 _SAMPLES = 3
-_DIFFS = 6
+_DIFFS = 8
 _BINS = 20
 _DIFF_TEXT = 40_000
 _WHITESPACE = r"[\s\p{Z}\x{0b}\x{1c}-\x{1f}\x{85}]"
@@ -65,7 +72,7 @@ def collect_figures(
     """
     ask = _Tables(connection, library)
     funnel, totals = _funnel(ask)
-    calls, cost = _calls(ask)
+    calls, cost, held = _calls(ask)
     groups, duplicates = _duplicates(ask)
     return Figures(
         library=library,
@@ -99,7 +106,9 @@ def collect_figures(
         embeddings=_embeddings(ask),
         generations=ask.number("SELECT count(DISTINCT generation) FROM search_index WHERE $mine"),
         calls=calls,
+        failed_calls=_failed_calls(ask),
         cost_usd=cost,
+        held_usd=held,
         previous=_snapshot(previous),
         **totals,
     )
@@ -198,7 +207,9 @@ def _funnel(ask: _Tables) -> tuple[Funnel, dict[str, Any]]:
         "FROM chunks WHERE $mine"
     )
     corrections = dict(ask.rows("SELECT status, count(*) FROM corrections WHERE $mine GROUP BY status"))
+    waiting = ask.number("SELECT count(*) FROM corrections WHERE $mine AND status = 'failed' AND waiting")
     embeddings = dict(ask.rows("SELECT status, count(*) FROM embeddings WHERE $mine GROUP BY status"))
+    embedding_waiting = ask.number(f"SELECT count(*) FROM embeddings WHERE $mine AND {WAITING_EMBEDDING}")
     searchable = ask.number(
         """
         SELECT count(*) FROM validated_documents WHERE $mine AND status <> 'rejected'
@@ -224,9 +235,11 @@ def _funnel(ask: _Tables) -> tuple[Funnel, dict[str, Any]]:
         refused=corrections.get("refused", 0),
         skipped=corrections.get("skipped", 0),
         failed=corrections.get("failed", 0),
+        waiting=waiting,
         embedded=embeddings.get("embedded", 0),
         embedding_refused=embeddings.get("refused", 0),
         embedding_failed=embeddings.get("failed", 0),
+        embedding_waiting=embedding_waiting,
         indexed=ask.number("SELECT count(*) FROM search_index WHERE $mine"),
         missing_points=missing,
         searchable_documents=searchable,
@@ -496,23 +509,27 @@ def _lost_in_gaps(ask: _Tables, length: int) -> int:
 
 
 def _correction_samples(ask: _Tables) -> tuple[CorrectionSample, ...]:
-    """Show some corrected chunks; ids are hashes, so the first by id are a random choice that stays the same."""
+    """Show some corrected chunks; ids are hashes, so the first by id are a random choice that stays the same.
+
+    A text that was cut before it is compared would seem to differ at its end, so the few that are longer are left out.
+    """
     found = ask.rows(
         f"""
         WITH chosen AS MATERIALIZED (
             SELECT min(chunk_id) AS chunk_id FROM corrections WHERE $mine AND status = 'corrected'
+            AND length(corrected_text) <= {_DIFF_TEXT}
             GROUP BY text_hash ORDER BY 1 LIMIT {_DIFFS}
         )
         SELECT {_sample("v")}, c.chunk_index, list_transform(c.heading_path[1:6], lambda h: {_clipped("h", 80)}),
-            left(c.text, {_DIFF_TEXT}), left(x.corrected_text, {_DIFF_TEXT})
+            c.text, x.corrected_text, left(x.model, 120)
         FROM chosen JOIN corrections x USING (chunk_id) JOIN chunks c USING (chunk_id)
         JOIN validated_documents v ON v.document_id = c.document_id
         WHERE x.library = $library AND c.library = $library AND v.library = $library ORDER BY chunk_id
         """
     )
     return tuple(
-        CorrectionSample(Sample(**document), index, tuple(path or ()), word_diff(before or "", after or ""))
-        for document, index, path, before, after in found
+        CorrectionSample(Sample(**document), index, tuple(path or ()), word_diff(before or "", after or ""), model or "")
+        for document, index, path, before, after, model in found
     )
 
 
@@ -533,12 +550,14 @@ def _embeddings(ask: _Tables) -> tuple[EmbeddingFigures, ...]:
     )
 
 
-def _calls(ask: _Tables) -> tuple[tuple[CallFigures, ...], float]:
+def _calls(ask: _Tables) -> tuple[tuple[CallFigures, ...], float, float]:
+    """Add up the paid calls: by stage and model, and what all of them cost, and may have cost besides."""
     found = ask.rows(
         f"""
-        SELECT left(stage, 60), left(provider, 60), left(model, 120), count(*), count(error), coalesce(sum(items), 0),
-            coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cached_tokens), 0),
-            coalesce(fsum(seconds), 0), coalesce(fsum(cost_usd), 0)
+        SELECT left(stage, 60), left(provider, 60), left(model, 120), count(*), count(*) FILTER (status <> 'ok'),
+            coalesce(sum(items), 0), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),
+            coalesce(sum(cached_tokens), 0), coalesce(fsum(seconds), 0), coalesce(fsum(cost_usd), 0),
+            coalesce(fsum(held_usd), 0)
         FROM model_calls WHERE $mine GROUP BY 1, 2, 3 ORDER BY round(fsum(cost_usd), 6) DESC, 1, 2, 3 LIMIT {2 * _GROUPS}
         """
     )
@@ -555,10 +574,22 @@ def _calls(ask: _Tables) -> tuple[tuple[CallFigures, ...], float]:
             cached_tokens=int(cached),
             seconds=_rounded(seconds),
             cost_usd=_rounded(cost),
+            held_usd=_rounded(held),
         )
-        for stage, provider, model, count, failed, items, sent, answered, cached, seconds, cost in found
+        for stage, provider, model, count, failed, items, sent, answered, cached, seconds, cost, held in found
     )
-    return calls, _rounded(ask.row("SELECT fsum(cost_usd) FROM model_calls WHERE $mine")[0])
+    cost, held = ask.row("SELECT fsum(cost_usd), fsum(held_usd) FROM model_calls WHERE $mine")
+    return calls, _rounded(cost), _rounded(held)
+
+
+def _failed_calls(ask: _Tables) -> tuple[FailedCalls, ...]:
+    found = ask.rows(
+        f"""
+        SELECT left(status, 40), count(*), coalesce(fsum(held_usd), 0), min({_clipped("error")})
+        FROM model_calls WHERE $mine AND status <> 'ok' GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT {_GROUPS}
+        """
+    )
+    return tuple(FailedCalls(status, count, _rounded(held), error or "") for status, count, held, error in found)
 
 
 def _snapshot(previous: Mapping[str, Any] | None) -> Snapshot | None:
