@@ -436,6 +436,9 @@ class Asking(Generic[Tag]):
             fault = reply.faults.get(place)
             if fault is not None and call.alone and not fault.passing:
                 answers[text.key] = ("refused", fault.reason.encode())
+        if call.alone and answers:
+            # Whoever asks the first question again, whose answer was none, finds what came of it in the end.
+            answers.setdefault(self._question.key(call.texts[0].text), answers[call.texts[0].key])
 
         def settle() -> None:
             self._ledger.settle(
@@ -518,7 +521,8 @@ class Asking(Generic[Tag]):
         else:
             reason = f"{self._question.provider} does not take this text: {failure}"
             if failure.kind == "too_large" or self._succeeded:
-                await self._book(self._ledger.refuse, call.texts[0].key, reason)
+                for key in {call.texts[0].key, self._question.key(call.texts[0].text)}:
+                    await self._book(self._ledger.refuse, key, reason)
                 self._claimed.discard(call.texts[0].key)
                 self._finish(call.texts[0], Outcome("refused", reason=reason))
                 return

@@ -120,15 +120,28 @@ def keep_good_replacements(
     Returns:
         The text with the good replacements. It is not accepted, and the original, where none was good.
     """
-    groups = []
+    groups: list[list[Edit]] = []
     for replacement in replacements:
-        inner = edits_between(original[replacement.start : replacement.end], replacement.new)
-        group = [Edit(replacement.start + edit.start, replacement.start + edit.end, edit.new) for edit in inner]
-        if group:
+        start, end, new = _whole_words(original, replacement)
+        inner = edits_between(original[start:end], new)
+        group = [Edit(start + edit.start, start + edit.end, edit.new) for edit in inner]
+        if group and (not groups or groups[-1][-1].end <= group[0].start):
             groups.append(group)
     if not groups:
         return Verdict(original, True, None)
     return _kept(original, _Pieces(original, protected), groups, max_change)
+
+
+_WORD_BEFORE = re.compile(r"[\w'’]+\Z")
+_WORD_AFTER = re.compile(r"[\w'’]*")
+
+
+def _whole_words(text: str, edit: Edit) -> tuple[int, int, str]:
+    """Take the rest of the words along that a replacement begins or ends in or beside: words are judged whole."""
+    before = _WORD_BEFORE.search(text[max(0, edit.start - _MAX_WORD) : edit.start])
+    after = _WORD_AFTER.match(text, edit.end, edit.end + _MAX_WORD)
+    head, tail = before[0] if before else "", after[0] if after else ""
+    return edit.start - len(head), edit.end + len(tail), head + edit.new + tail
 
 
 _REWRITES = ("too much would change", "words would be", "a word would be replaced", "the text would have")
@@ -250,14 +263,18 @@ def _blocks(text: str) -> Iterator[Span]:
 
 
 _INLINE = re.compile(
-    r"\]\([^()\n]*(?:\([^()\n]*\))?[^()\n]*\)?"  # the target of a Markdown link
+    r"\b[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s<>\"'`]*[^\s<>\"'`.,;:!?()\[\]{}*]"  # an address, with all its marks
+    r"|\]\([^()\n]*(?:\([^()\n]*\))?[^()\n]*\)?"  # the target of a Markdown link
     r"|\]\[[^\[\]\n]*\]"  # the label of one
     r"|</?[A-Za-z][^<>]*>"  # a tag
     r"|&\#?\w+;"  # an entity
     r"|(?::[\w.+-]{1,64}){1,4}:(?=`)"  # the name of a role
     r"|\|\w[\w .-]{0,60}\|"  # a substitution
     r"|->\w+"  # a member
-    r"|\{[^{}\n]*\}"  # an attribute list, a template's variable
+    r"|\$?\{[^{}\n]*\}"  # an attribute list, a template's variable
+    r"|%\([^()\n]{1,100}\)[#0 +-]{0,5}\d{0,5}(?:\.\d{1,5})?[A-Za-z]?"  # a placeholder
+    r"|\w\(\)"  # a call
+    r"|(?<=\d)[.,:](?=\d)"  # inside of a number
     r"|\$(?=[^\s$])[^$\n]{1,300}\$(?!\d)"  # a formula
     r"|=\s?(?:\"[^\"\n]*\"?|'[^'\n]*'?|[^\s\"']+)"  # a value
 )
@@ -310,7 +327,8 @@ def _code_spans(text: str) -> Iterator[Span]:
 
 _CHUNK = re.compile(r"[^\s()\[\]{}<>\"“”„«»,;!?*|=…`\u3000-\u303f\uff00-\uff0f]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
-_ODD = re.compile(r"[\d_/\\@#$%&+~^]|--|[.:]\w")
+_NUMERALS = "\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u2089\u2150-\u218b\u2460-\u24ff\u2776-\u2793"
+_ODD = re.compile(rf"[\d{_NUMERALS}_/\\@#$%&+~^]|--|[.:]\w")
 _NO_UNITS = frozenset(
     "and or the for of to on is are at by as it not was has had but nor its be we you can so do if".split()
 )
@@ -319,6 +337,7 @@ _UNIT = re.compile(r"[^\W\d_]{1,3}(?![\w'’-])")
 
 def _tokens(text: str) -> Iterator[Span]:
     """Find what a single token is: identifiers, paths, addresses, numbers, options, units, names."""
+    name_end = 0
     for match in _CHUNK.finditer(text):
         chunk = match[0]
         start, end = match.span()
@@ -346,8 +365,11 @@ def _tokens(text: str) -> Iterator[Span]:
             first, last = start + word.start(), start + word.end()
             if letters[1:] != letters[1:].lower() or not letters[0].isupper():
                 yield first, last  # an abbreviation, or capitals inside
-            elif len(letters) > 1 and not _starts_sentence(text, first):
-                yield first, last
+            elif not _starts_sentence(text, first) or (len(letters) == 1 and letters not in "AIO"):
+                # O'Brien is one name, and so is what a single letter names.
+                first = start if word.start() == 2 and chunk[1] in "'’" else first
+                yield (name_end if first == name_end + 1 and text[name_end] == " " else first), last
+                name_end = last
 
 
 _OPENING = " \t\"'“”„‘’«([{*_~`"
@@ -620,7 +642,7 @@ _OPPOSITES = frozenset(
     for pair in (
         "minimum/maximum minimal/maximal min/max inner/outer upper/lower synchronous/asynchronous sync/async "
         "affirm/deny ascending/descending prefix/suffix server/client sender/render rise/raise public/private host/guest "
-        "former/latter later/latest latest/greatest now/new source/sink row/column read/write last/least"
+        "get/set former/latter later/latest latest/greatest now/new source/sink row/column read/write last/least"
     ).split()
 )
 _PREFIXES = tuple(
@@ -630,6 +652,18 @@ _PREFIXES = tuple(
 _SMALL = frozenset(
     "a an the to of is are be been was were has have had that as at by for from it its with in on".split()
 )
+_TRUE_WORDS = frozenset(
+    "agent alter arch arena aster beast bless blow booth bounce bound bright chant cold collar conch cover decide decode deter "
+    "doubled downs east even ever faint fever fight fist fleet flour fort forth found fright green hall haven height hover inter "
+    "iter joint last later lease lever light litter liver lover marsh match mere metro might mighty moist mouth newer niche night "
+    "nonce noting overt paint parent pond print rent rights round saint scans scent seen sever shaft shell sight small smile "
+    "sometime sound stall teeth tent thee there threw thrive tight tone tree undef util very want weight wonder world wound yeast "
+    "barley cannon cloud expect lose scant thing hardy thrust wither".split()
+)
+"""Words that are right as they are, and one slip from a word that says how many, whether or when."""
+_ROMAN = re.compile("[ivx]{2,}")
+_OF = re.compile(r"['’]s\Z|s['’]?\Z")
+_SHORTENED = re.compile(r"[^\W\d_]+(?:n['’]t|['’](?:s|re|ve|ll|d|m))")
 _ARTICLES = frozenset({"a", "an", "the"})
 _ALLOWED = frozenset(",.;")
 _MAX_WORD = 64
@@ -683,6 +717,14 @@ def _broken_rule(text: str, edit: Edit) -> str | None:
             return f"something that is no word would change: {shown}"
     if not old_words and not new_words:
         return _marks_break(text, edit, shown)
+    if (
+        not old_words
+        and not (text[edit.start - 1 : edit.start] or " ").isspace()
+        and text[edit.end : edit.end + 1].strip()
+    ):
+        return f"words would be added inside of something: {shown}"
+    if old_words and new_words and len(old_words) != len(new_words) and any(t in _ALLOWED for t in (*old, *new)):
+        return f"words would be joined or parted: {shown}"
     before, after = _word_before(text, edit.start), _word_after(text, edit.end)
     return _words_break(old_words, new_words, before, after, shown) or _space_breaks(text, edit, old, new, shown)
 
@@ -700,8 +742,10 @@ def _words_break(old: Sequence[str], new: Sequence[str], before: str, after: str
             return None
         return f"words would be removed: {shown}"
     joined, parted = _bare("".join(old)), _bare("".join(new))
-    if joined == parted:
-        if len(old) != len(new) and (old[0].lower() in _PREFIXES or new[0].lower() in _PREFIXES):
+    if joined == parted and len(old) != len(new):
+        if _meanings((*old, *new)) and len(new) > len(old):
+            return f"the meaning may change: {shown}"
+        if old[0].lower() in _PREFIXES or new[0].lower() in _PREFIXES or _meanings((*old, *new)):
             short = min(old, new, key=len)
             if [_bare(word) for word in short] not in (
                 ["cannot"],
@@ -727,14 +771,24 @@ def _word_breaks(one: str, other: str) -> str | None:
     if one[0].isupper() != other[0].isupper() or other[1:] != other[1:].lower():
         return "capitals would change"
     old, new = _bare(one).lower(), _bare(other).lower()
+    if not {*map(_script, other)} <= {"", *map(_script, one)}:
+        return "letters of another script would come"
     if old == new:
-        return None
+        same = one.replace("’", "'") == other.replace("’", "'") or _OF.sub("", one) == _OF.sub("", other)
+        come = one.isalpha() and _SHORTENED.fullmatch(other) and _meaning(one) in (None, "not")
+        return None if same or come else "an apostrophe would change"
+    if (len(old) == 1 or len(new) == 1) and {old, new} != {"a", "an"} or _ROMAN.fullmatch(old) or _ROMAN.fullmatch(new):
+        return "the meaning would change"
     length = max(len(old), len(new))
     limit = 1 if length <= 4 else 2 if length <= 8 else 3
     distance = edit_distance(old, new, limit=limit)
     if distance > limit:
         return "a word would be replaced by another"
     was, becomes = _meaning(one), _meaning(other)
+    if becomes == "not" and new not in _CONTRACTED and new != "cannot":
+        return "the meaning would change"
+    if becomes is not None and old in _TRUE_WORDS:
+        return "the meaning would change"
     if was != becomes:
         swapped = sorted(old) == sorted(new)
         negates = was in _NEGATIONS or becomes in _NEGATIONS
@@ -744,6 +798,10 @@ def _word_breaks(one: str, other: str) -> str | None:
     if frozenset((old, new)) in _OPPOSITES or old.endswith("less") != new.endswith("less") and distance > 1:
         return "the meaning would change"
     return "the meaning would change" if _prefix_flips(old, new, distance) else None
+
+
+def _script(letter: str) -> str:
+    return "" if letter in "'’" else "LATIN" if letter.isascii() else unicodedata.name(letter, "?").partition(" ")[0]
 
 
 def _prefix_flips(old: str, new: str, distance: int) -> bool:
@@ -788,8 +846,12 @@ def _marks_break(text: str, edit: Edit, shown: str) -> str | None:
         if before.strip() and after.strip() and old and new:
             return None
         return f"spaces that may carry a meaning would change: {shown}"
-    if not before.strip():
+    if not before.strip() or before in "([{<$":
         return f"punctuation at the start of a word would change: {shown}"
+    if not new and before.isalnum() and after.isalnum():
+        return f"words would be joined or parted: {shown}"
+    if new and after and after in "([{":
+        return f"something that is no word would change: {shown}"
     if new.endswith((" ", "\t")) and not after.strip() or new and not new[-1].isspace() and after.isalnum():
         return f"spaces that may carry a meaning would change: {shown}"
     return None

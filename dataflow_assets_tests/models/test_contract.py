@@ -272,7 +272,13 @@ def test_a_model_serves_several_loops_and_many_calls_at_once(services: Services,
 def test_without_a_key_nobody_is_asked(
     services: Services, make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "VOYAGE_API_KEY", "VOYAGE_API_KEY_PATH", "OPENAI_API_KEY"):
+    for name in (
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_AUTH_TOKEN",
+        "VOYAGE_API_KEY",
+        "VOYAGE_API_KEY_PATH",
+        "OPENAI_API_KEY",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL")
     model = make()
@@ -332,7 +338,9 @@ def embedder(request: pytest.FixtureRequest, tmp_path: Path, tally: Tally) -> It
 
 def some(count: int) -> list[Asked]:
     names = [f"{chr(97 + n // 26 % 26)}{chr(97 + n % 26)}" for n in range(count)]
-    return [Asked(f"key {n}", f"In the {name} row we recieve the letters, and that is all.") for n, name in enumerate(names)]
+    return [
+        Asked(f"key {n}", f"In the {name} row we recieve the letters, and that is all.") for n, name in enumerate(names)
+    ]
 
 
 def proposed(corrector: Corrector, texts: Sequence[Asked]) -> dict[str, str | None]:
@@ -407,7 +415,12 @@ def test_a_source_that_breaks_off_is_heard_of(corrector: Corrector, embedder: Em
 
 
 def test_an_embedder_gives_one_vector_for_each_text(embedder: Embedder, services: Services) -> None:
-    texts = [*some(40), Asked("odd", "漢字 \ud800 \x00 👩‍👩‍👧"), Asked("long", "word " * 5_000), Asked("same", some(1)[0].text)]
+    texts = [
+        *some(40),
+        Asked("odd", "漢字 \ud800 \x00 👩‍👩‍👧"),
+        Asked("long", "word " * 5_000),
+        Asked("same", some(1)[0].text),
+    ]
     found = list(embedder.vectors(iter(texts)))
     assert sorted(one.key for one in found) == sorted(asked.key for asked in texts)
     by_key = {one.key: one.vector for one in found}
@@ -448,7 +461,8 @@ def test_an_embedder_reads_no_further_ahead_than_it_can_work(embedder: Embedder,
 
 def test_what_was_paid_for_is_reported(tmp_path: Path, services: Services) -> None:
     settings = library(
-        corrections=CorrectionSettings(model="claude-haiku-5-5"), embeddings=EmbeddingSettings(model="voyage-4", dimension=256)
+        corrections=CorrectionSettings(model="claude-haiku-5-5"),
+        embeddings=EmbeddingSettings(model="voyage-4", dimension=256),
     )
     texts = [*some(20), Asked("same", some(1)[0].text)]
     tallies = []

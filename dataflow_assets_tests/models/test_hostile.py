@@ -55,12 +55,12 @@ class Service:
         trouble: Callable[[Call], Trouble | None],
         settings: CorrectionSettings = SETTINGS,
     ) -> list[Correction]:
-        """The same, by a model that answers each call in its own way. What came of it is the same the next time."""
+        """The same, by a model that answers each call in its own way. Asked for a second time it is not called."""
         self.loopback.trouble = lambda number, call: trouble(call)
         rows = self._rows(texts, settings)
         calls, self.first = len(self.loopback.calls), self.tally
         assert self._rows(texts, settings) == rows
-        del self.loopback.calls[calls:]
+        assert len(self.loopback.calls) == calls
         return rows
 
     def _rows(self, texts: Sequence[str], settings: CorrectionSettings) -> list[Correction]:
@@ -530,14 +530,14 @@ WORDS = (
     "simple longer quick early useful careful open read write send find keep show call build follow returns explains"
 ).split()
 MISSPELT = {"recieve": "receive", "teh": "the", "langauge": "language", "seperate": "separate", "wich": "which"}
-NAMES = ["Alice", "Bob", "Dr Müller", "Brien", "New York", "Kubernetes", "GitHub", "NASA", "iPhone", "Ångström"]
-NEGATIONS = ["not", "never", "no", "without", "cannot", "none"]
+NAMES = ["Alice", "Bob", "Müller", "O'Brien", "New York", "Kubernetes", "GitHub", "NASA", "iPhone", "Ångström"]
+NEGATIONS = ["not", "never", "no", "without", "cannot", "doesn't", "none"]
 QUANTITIES = ["five", "twelve", "twice", "half", "Monday", "third", "hour"]
 CODE = [
-    "`foo bar`", "``a ` b``", "foo_bar", "fooBar", "$HOME", "${name}", "{{ name }}", "{0}", "--dry-run",
+    "`foo bar`", "``a ` b``", "foo_bar", "fooBar()", "$HOME", "${name}", "{{ name }}", "%(name)s", "{0}", "--dry-run",
     "<br/>", "<code>teh x</code>", "&nbsp;", "a->b", "x.y", ":ref:`teh`", "|teh|", "src/teh.py", "@teh", "a=teh",
 ]  # fmt: skip
-LINKS = ["https://example.org/a-b#d", "me@example.org", "](teh.md)", "<https://e.org>", "www.example.org"]
+LINKS = ["https://example.org/a-b?c=1#d", "me@example.org", "](teh.md)", "<https://e.org>", "www.example.org"]
 NUMBER_WRITINGS = [
     "{}",
     "{}.5",
@@ -555,7 +555,7 @@ NUMBER_WRITINGS = [
 JOINTS = [" ", " ", " ", " ", ", ", ". The ", " and ", "\n", "\n\n", " - ", "; ", " (", ") ", ": ", "... "]
 INSERTED = [
     " not ", " no ", " 7 ", " HACKED ", " http://evil.example ", "`x`", " Note: this was corrected. ", "\n\n", "\u202e", "\u200b",
-    "\ud800", "\x00", "<b>", "{x}", " never", "-", ".", ",", ";", '"', "_", "\u00a0", "\N{FULLWIDTH DIGIT FIVE}", "\u0301", " a ",
+    "\ud800", "\x00", "<b>", "{x}", " never", "-", ".", ",", ";", "'", '"', "_", "\u00a0", "\N{FULLWIDTH DIGIT FIVE}", "\u0301", " a ",
     " is ", "ß", "İ", "ſ", "²", "(", "]", "=", ":", "`", "$", "#", "@", "/", "\\", "|", "&", "%", "+", "~",
 ]  # fmt: skip
 NEGATION = re.compile(r"\b(?:not|never|no|without|cannot|none|nothing|nor|neither)\b|n['’]t\b", re.IGNORECASE)
@@ -624,6 +624,7 @@ def tampered(rng: random.Random, old: str, facts: Sequence[str]) -> str:
         lambda: re.sub(r"\d", lambda _: str(rng.randint(0, 9)), old),
         lambda: NEGATION.sub("", old).replace("  ", " "),
         lambda: rng.choice([*facts, *NAMES, *WORDS, *NEGATIONS, *QUANTITIES, *CODE]),
+        lambda: " ".join(reversed(old.split(" "))),
         lambda: old.translate({ord("1"): "l", ord("0"): "O", ord("-"): "\u2011", ord("'"): "\u2019", ord("`"): "'"}),
         lambda: old.translate({n: n + 0xFEE0 for n in range(0x30, 0x3A)}),
         old.swapcase, old.lower, old.title, lambda: "", lambda: f"`{old}`", lambda: old * 2, lambda: mended(old),
@@ -660,3 +661,31 @@ def test_what_is_accepted_of_a_hostile_model_has_every_piece_in_its_place(seed: 
     # It would be no test if nothing were accepted, or nothing refused.
     assert statuses.count("corrected") > TRIES / 10
     assert statuses.count("refused") > TRIES / 10
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("ever", "never"), ("even", "seven"), ("weight", "eight"), ("very", "every"), ("there", "three"), ("want", "wasn't"),
+        ("haven", "haven't"), ("scant", "can't"), ("print", "point"), ("x²", "x³"), ("x", "y"), ("section ii", "section iii"),
+        ("data", "d\N{CYRILLIC SMALL LETTER A}ta"), ("data", "\N{FULLWIDTH LATIN SMALL LETTER D}ata"), ("data", "𝐝ata"),
+        ("never", "nev'er"), ("doesn't", "doesnt"), ("doesn't", "dosn't"), ("get", "set"), ("O'Brien", "T'Brien"),
+        ("plan B", "plan A"), ("New York", "New, York"), ("1,710", "1, is 710"), ("red, green", "redgreen"),
+        ("%(name)s", "%(nake)s"), ("${name}", "$;{name}"), ("run()", "run is ()"), ("without; keep", "withoutkeep ;"),
+        ("https://example.org/a?b=c", "https://example.org/a is ?b=c"),
+    ],
+)  # fmt: skip
+def test_small_things_that_say_much_stay(old: str, new: str) -> None:
+    text = f"We say that it has {old} in the middle of a line, which is long enough for every change."
+    row = judged(text, [(old, new)])
+    assert (row.status, row.corrected_text) == ("refused", None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("doesnt", "doesn't"), ("youre", "you're"), ("it's", "its"), ("can not", "cannot"), ("alot", "a lot"), ("naive", "naïve"),
+     ("a apple", "an apple"), ("wihtout", "without"), ("on port", "on the port"), ("thing however", "thing, however")],
+)  # fmt: skip
+def test_what_a_good_model_mends_is_mended(old: str, new: str) -> None:
+    text = f"We say that it has {old} in the middle of a line, which is long enough for every change."
+    assert judged(text, [(old, new)]).corrected_text == text.replace(old, new)
