@@ -10,12 +10,17 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from dataflow_assets.catalog import load_catalog
 from dataflow_assets.definitions import build_defs
 from dataflow_assets.index.edge import EdgeIndex
 from dataflow_assets.resources import Workspace
 from dataflow_assets.warehouse.store import Warehouse
+
+# No test depends on the machine's speed.
+hypothesis_settings.register_profile("house", deadline=None)
+hypothesis_settings.load_profile("house")
 
 SENTENCE = "It is long enough to be taken for a document, and says one thing that no other page of the library says."
 

@@ -23,6 +23,8 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from typing import TypeAlias
 
 Span: TypeAlias = tuple[int, int]
@@ -766,6 +768,13 @@ def _words_break(old: Sequence[str], new: Sequence[str], before: str, after: str
     return None
 
 
+@cache
+def _common_words() -> frozenset[str]:
+    """Give 4,000 words that stand in documentation in lower case, so that they are no names."""
+    listed = resources.files("dataflow_assets.stages") / "common_words.txt"
+    return frozenset(listed.read_text(encoding="utf-8").split())
+
+
 def _word_breaks(one: str, other: str) -> str | None:
     """Name the rule that one word in the place of another breaks."""
     if one[0].isupper() != other[0].isupper() or other[1:] != other[1:].lower():
@@ -784,6 +793,9 @@ def _word_breaks(one: str, other: str) -> str | None:
     distance = edit_distance(old, new, limit=limit)
     if distance > limit:
         return "a word would be replaced by another"
+    if one[0].isupper() and (old in _common_words() or new not in _common_words()):
+        # What begins a sentence may be a name: Bob must not become Rob.
+        return "a word that may be a name would change"
     was, becomes = _meaning(one), _meaning(other)
     if becomes == "not" and new not in _CONTRACTED and new != "cannot":
         return "the meaning would change"

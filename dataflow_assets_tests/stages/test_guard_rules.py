@@ -241,3 +241,14 @@ def test_edit_distance_is_a_capped_distance(one: str, other: str, limit: int) ->
     assert (full == 0) == (one == other)
     assert abs(len(one) - len(other)) <= full <= max(len(one), len(other))
     assert edit_distance(one, other, limit=limit) == min(full, limit + 1)
+
+
+@pytest.mark.parametrize(("name", "other"), [("Alice", "Alicia"), ("Bob", "Rob"), ("Smyth", "Smith"), ("Will", "Well")])
+def test_what_begins_a_sentence_may_be_a_name(name: str, other: str) -> None:
+    text = f"It is done. {name} sends the letter."
+    assert keep_good_edits(text, text.replace(name, other)).text == text
+
+
+def test_a_misspelt_common_word_at_the_start_is_mended() -> None:
+    text = "It is done. Teh letter is sent."
+    assert keep_good_edits(text, text.replace("Teh", "The")).text == text.replace("Teh", "The")
