@@ -343,4 +343,3 @@ def encoded(vector: np.ndarray[Any, np.dtype[np.float32]]) -> str:
 
 def tokens(*texts: str) -> int:
     return sum(math.ceil(len(text.encode("utf-8", "replace")) / 3.6) for text in texts)
-

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dataflow_assets.flow.library_run import LibraryRun
@@ -16,14 +18,20 @@ from dataflow_assets.warehouse.store import now
 if TYPE_CHECKING:
     import duckdb
 
+    from dataflow_assets.models.question import Tally
+    from dataflow_assets.stages.figures import AskingFigures, Figures, Share
+
 KEPT_REPORTS = 20
 """HTML files kept of a library; they quote documents, so they do not pile up for ever. The figures stay in the table."""
+
+SHOWN = 12
+"""Kinds of retries and refusals that are told apart."""
 
 _STATES = {
     "raw_documents": "document_id, input_hash",
     "validated_documents": "document_id, input_hash, status, duplicate_of",
     "chunks": "chunk_id, input_hash, chunk_index",
-    "corrections": "chunk_id, input_hash, status",
+    "corrections": "chunk_id, input_hash, status, waiting",
     "embeddings": "chunk_id, input_hash, status",
     "search_index": "chunk_id, input_hash",
 }
@@ -44,7 +52,7 @@ def report(run: LibraryRun) -> Changes:
         ).fetchone()
         found = connection.execute("SELECT count(*) FROM quality_reports WHERE library = ?", [run.library]).fetchone()
         changes.rows = int(found[0]) if found else 0
-        unchanged = last is not None and last[0] == state and (run.home / last[1]).exists()
+        unchanged = last is not None and last[0] == state and (run.home / last[1]).exists() and not _asked(run)
         if not unchanged:
             from dataflow_assets.warehouse.figures import collect_figures, previous_figures
 
@@ -52,6 +60,7 @@ def report(run: LibraryRun) -> Changes:
     if not unchanged:
         from dataflow_assets.stages.figures import headline
 
+        figures = _with_money(run, figures)
         generated_at = now()
         stages = [
             drawing.StageTiming(
@@ -85,7 +94,11 @@ def report(run: LibraryRun) -> Changes:
                 )
             )
         changes.made = writer.file
-        changes.details.update(headline=headline(figures), summary=drawing.summary_markdown(figures), report=str(path))
+        numbers = headline(figures)
+        cost_usd = numbers.pop("cost_usd")  # a materialization's `cost_usd` is what its own stage cost
+        if figures.paid:
+            numbers["cost_so_far_usd"] = cost_usd
+        changes.details.update(headline=numbers, summary=drawing.summary_markdown(figures, run.notes), report=str(path))
     changes.after = lambda: end_state(
         run.home,
         run.partition,
@@ -95,6 +108,74 @@ def report(run: LibraryRun) -> Changes:
         message=" ".join(run.notes) or None,
     )
     return changes
+
+
+def _asked(run: LibraryRun) -> bool:
+    """Say whether the run made calls: they may have cost something though no row changed."""
+    return any(tally.calls for tally in run.tallies.values())
+
+
+def _with_money(run: LibraryRun, figures: Figures) -> Figures:
+    """Add what the tables do not know: what this run asked, what the store saved, and how the budgets stand.
+
+    A library that never had anything to do with a paid model gets its figures back as they are.
+    """
+    paid = run.settings.corrections.paid or run.settings.embeddings.paid
+    if not paid and not figures.calls:
+        return figures
+    from dataflow_assets.flow.paid import open_ledger
+    from dataflow_assets.stages.figures import BudgetFigures
+
+    ledger, limits = open_ledger(run.home), run.settings.limits
+    saved_texts, saved_usd = ledger.saved(run.library)
+    spent = ledger.spent(run.library)
+    return replace(
+        figures,
+        saved_texts=saved_texts,
+        saved_usd=round(saved_usd, 6),
+        asking=tuple(_took(stage, tally) for stage, tally in run.tallies.items() if tally.texts or tally.calls),
+        budgets=tuple(
+            BudgetFigures(setting, limit, round(used, 6))
+            for setting, limit, used in (
+                ("budget_usd", limits.budget_usd, spent.life_usd),
+                ("monthly_budget_usd", limits.monthly_budget_usd, spent.month_usd),
+            )
+            if limit is not None
+        ),
+    )
+
+
+def _took(stage: str, tally: Tally) -> AskingFigures:
+    from dataflow_assets.stages.figures import AskingFigures
+
+    return AskingFigures(
+        stage=stage,
+        texts=tally.texts,
+        asked=tally.asked,
+        from_store=max(0, tally.from_store),
+        calls=tally.calls,
+        asked_again=tally.asked_again,
+        input_tokens=tally.input_tokens,
+        output_tokens=tally.output_tokens,
+        cached_tokens=tally.cached_tokens,
+        cost_usd=round(tally.cost_usd, 6),
+        saved_usd=max(0.0, round(tally.saved_usd, 6)),
+        held_usd=round(tally.lost_usd, 6),
+        retries=_shares(tally.retries),
+        refused=_shares(tally.refused),
+        left=tally.left + tally.parked,
+        left_for=tally.stopped or tally.parked_for or "",
+        unpriced=tally.unpriced,
+    )
+
+
+def _shares(counts: Mapping[str, int]) -> tuple[Share, ...]:
+    """Give the most frequent ones, and how many the others are together."""
+    from dataflow_assets.stages.figures import Share
+
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    rest = sum(count for _, count in ranked[SHOWN:])
+    return (*(Share(name[:160], count) for name, count in ranked[:SHOWN]), *((Share("other", rest),) if rest else ()))
 
 
 def _state(connection: duckdb.DuckDBPyConnection, library: str, table: str, columns: str) -> str:

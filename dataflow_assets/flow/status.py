@@ -1,8 +1,10 @@
-"""How the libraries stand: rows, points, freshness, last run, cost; from the warehouse and the home alone."""
+"""How the libraries stand: rows, points, freshness, last run, money; from the warehouse, the ledger and the home alone."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ from dataflow_assets.catalog import Catalog
 from dataflow_assets.flow.forget import partitions_of
 from dataflow_assets.flow.state import read_state
 from dataflow_assets.home import open_index
-from dataflow_assets.warehouse.store import Warehouse
+from dataflow_assets.models.ledger import Batch, Ledger, Spending
+from dataflow_assets.warehouse.figures import WAITING_EMBEDDING
+from dataflow_assets.warehouse.store import Warehouse, now
 
 TABLES = (
     "raw_documents",
@@ -22,6 +26,25 @@ TABLES = (
     "quality_reports",
 )
 
+UNBOOKED = 1_000_000
+"""Calls of the ledger that the warehouse does not hold yet: those of the stages at work, or of runs that died."""
+
+
+@dataclass(slots=True)
+class Cost:
+    """What a library cost."""
+
+    life_usd: float = 0.0
+    month_usd: float = 0.0
+    held_usd: float = 0.0
+
+    def add(self, cost_usd: float, held_usd: float, *, this_month: bool) -> None:
+        """Add calls."""
+        self.life_usd += cost_usd
+        self.held_usd += held_usd
+        if this_month:
+            self.month_usd += cost_usd
+
 
 def library_states(catalog: Catalog | None, home: Path) -> dict[str, Any]:
     """Tell how every library stands, those of the catalog first.
@@ -29,8 +52,16 @@ def library_states(catalog: Catalog | None, home: Path) -> dict[str, Any]:
     Args:
         catalog: The catalog; None where there is none, and every library counts as retired.
         home: The home.
+
+    Returns:
+        `libraries`: name -> its rows, states, points, last run, and `cost_usd`. Where it ever had to do with paid models also
+        `month_usd` (this calendar month, UTC), `held_usd` (may have been billed besides: answers that were lost),
+        `reserved_usd` (for calls in flight and open batches), `waiting` (chunks that were not asked about yet, for a budget or
+        a batch) and `batches`; where the catalog sets a budget, `budget_usd` and `budget_left_usd`, `monthly_budget_usd` and
+        `monthly_budget_left_usd`.
     """
     warehouse, index = Warehouse(home), open_index(home)
+    unbooked, spending, batches = _ledger(home)
     rows: dict[tuple[str, str], int] = {}
     with warehouse.reading() as connection:
         for table in TABLES:
@@ -43,7 +74,25 @@ def library_states(catalog: Catalog | None, home: Path) -> dict[str, Any]:
                 "SELECT library, updated_at FROM search_index) GROUP BY 1"
             ).fetchall()
         )
-        costs = dict(connection.execute("SELECT library, sum(cost_usd) FROM model_calls GROUP BY 1").fetchall())
+        # A call that is about to be booked again, since it came to another end, counts as the ledger has it.
+        booked = connection.execute(
+            "SELECT library, coalesce(fsum(cost_usd), 0), coalesce(fsum(held_usd), 0), called_at >= $month "
+            "FROM model_calls WHERE call_id NOT IN (SELECT unnest($unbooked)) GROUP BY ALL",
+            {"month": _month(), "unbooked": [call["call_id"] for call in unbooked] or [""]},
+        ).fetchall()
+        waiting = dict(
+            connection.execute(
+                "SELECT library, count(DISTINCT chunk_id) FROM (SELECT library, chunk_id FROM corrections WHERE waiting "
+                f"UNION ALL SELECT library, chunk_id FROM embeddings WHERE {WAITING_EMBEDDING.replace('$mine', 'TRUE')}) "
+                "GROUP BY 1"
+            ).fetchall()
+        )
+    costs: dict[str, Cost] = {}
+    for library, usd, held, this_month in booked:
+        costs.setdefault(library, Cost()).add(usd, held, this_month=bool(this_month))
+    for call in unbooked:
+        this_month = dt.datetime.fromtimestamp(call["called_at"], dt.UTC).replace(tzinfo=None) >= _month()
+        costs.setdefault(call["library"], Cost()).add(call["cost_usd"], call["held_usd"], this_month=this_month)
     listed = list(catalog.libraries) if catalog else []
     known = listed + sorted({library for library, _ in rows} - set(listed))
     answer: dict[str, Any] = {}
@@ -62,9 +111,77 @@ def library_states(catalog: Catalog | None, home: Path) -> dict[str, Any]:
             "points": sum(found.points for found in published),
             "fresh_as_of": fresh[name].isoformat(sep=" ", timespec="seconds") if name in fresh else None,
             "last_run": asdict(last) if last else None,
-            "cost_usd": float(costs.get(name) or 0.0),
+            "cost_usd": round(costs[name].life_usd, 9) if name in costs else 0.0,
+            **_money(name, catalog, costs, spending, waiting, [batch for batch in batches if batch.library == name]),
         }
     return {"libraries": answer}
+
+
+def _ledger(home: Path) -> tuple[list[dict[str, Any]], Mapping[str, Spending], list[Batch]]:
+    """Ask the ledger for what the warehouse does not know; it is not made where nothing was ever paid for."""
+    ledger = Ledger(home)
+    if not ledger.exists:
+        return [], {}, []
+    try:
+        return ledger.unbooked(UNBOOKED), ledger.spent_by_library(), ledger.open_batches()
+    finally:
+        ledger.close()
+
+
+def _money(
+    name: str,
+    catalog: Catalog | None,
+    costs: Mapping[str, Cost],
+    spending: Mapping[str, Spending],
+    waiting: Mapping[str, int],
+    batches: list[Batch],
+) -> dict[str, Any]:
+    """Say what a library's paid models cost and wait for; nothing for one that has none and never had any."""
+    settings = catalog.libraries.get(name) if catalog is not None else None
+    paid = settings is not None and (settings.corrections.paid or settings.embeddings.paid)
+    if not paid and name not in costs and name not in spending and not batches:
+        return {}
+    cost, spent = costs.get(name, Cost()), spending.get(name, Spending(0.0, 0.0))
+    told: dict[str, Any] = {
+        "month_usd": round(cost.month_usd, 9),
+        "held_usd": round(cost.held_usd, 9),
+        "reserved_usd": _positive(spent.life_usd - cost.life_usd - cost.held_usd),
+        "waiting": waiting.get(name, 0),
+        "batches": [_batch(batch) for batch in batches],
+    }
+    limits = settings.limits if settings is not None else None
+    if limits is not None and limits.budget_usd is not None:
+        told |= {"budget_usd": limits.budget_usd, "budget_left_usd": _positive(limits.budget_usd - spent.life_usd)}
+    if limits is not None and limits.monthly_budget_usd is not None:
+        left = _positive(limits.monthly_budget_usd - spent.month_usd)
+        told |= {"monthly_budget_usd": limits.monthly_budget_usd, "monthly_budget_left_usd": left}
+    return told
+
+
+def _positive(usd: float) -> float:
+    """Round away what adding and taking away leaves, and debts: what is over a budget is not less than nothing left."""
+    return max(0.0, round(usd, 9))
+
+
+def _batch(batch: Batch) -> dict[str, Any]:
+    return {
+        "batch_id": batch.batch_id,
+        "partition": batch.partition,
+        "model": batch.model,
+        "requests": batch.requests,
+        "state": batch.state,
+        "sent_at": _said(batch.created_at),
+        "deadline_at": _said(batch.deadline_at),
+    }
+
+
+def _said(at: float) -> str:
+    return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _month() -> dt.datetime:
+    """Give the start of this calendar month; UTC without a zone, as all times in the tables."""
+    return now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def libraries_in(warehouse: Warehouse) -> set[str]:

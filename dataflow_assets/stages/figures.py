@@ -375,6 +375,11 @@ class Figures:
         return self.funnel.waiting + self.funnel.embedding_waiting
 
     @property
+    def waiting_chunks(self) -> int:
+        """Chunks that were not asked about yet; one whose correction waits waits for its embedding too."""
+        return max(self.funnel.waiting, self.funnel.embedding_waiting)
+
+    @property
     def paid(self) -> bool:
         """Whether paid models have a part in the library; without them nothing is said of money."""
         return bool(self.calls or self.asking or self.budgets or self.saved_texts)
@@ -442,8 +447,10 @@ class Figures:
 
 
 def headline(figures: Figures) -> dict[str, int | float]:
-    """Give the numbers that are worth plotting over time, by name; the names stay. Without paid models it has no more of money
-    than the cost of 0."""
+    """Give the numbers that are worth plotting over time, by name; the names stay.
+
+    Those of paid models beside the cost are there only for a library that has to do with them.
+    """
     funnel = figures.funnel
     numbers: dict[str, int | float] = {
         "overall_score": figures.overall_score,
@@ -469,7 +476,7 @@ def headline(figures: Figures) -> dict[str, int | float]:
             "held_usd": figures.held_usd,
             "saved_texts": figures.saved_texts,
             "saved_usd": figures.saved_usd,
-            "waiting": figures.waiting,
+            "waiting": figures.waiting_chunks,
         }
     return numbers
 
@@ -515,7 +522,7 @@ def _opcodes(old: Sequence[str], new: Sequence[str], depth: int = 0) -> list[tup
     found: list[tuple[str, int, int, int, int]] = [("equal", 0, head, 0, head)] if head else []
     if max(len(middle_old), len(middle_new)) <= _MAX_WORDS:
         matcher = difflib.SequenceMatcher(None, middle_old, middle_new, autojunk=False)
-        within = matcher.get_opcodes()
+        within: Sequence[tuple[str, int, int, int, int]] = matcher.get_opcodes()
     else:
         within = _around_anchors(middle_old, middle_new, depth)
     found.extend((tag, a + head, b + head, c + head, d + head) for tag, a, b, c, d in within)

@@ -21,6 +21,8 @@ from importlib.resources import files
 from typing import Literal, TypeAlias
 
 from dataflow_assets.stages.figures import (
+    AskingFigures,
+    BudgetFigures,
     CorrectionSample,
     Figures,
     Histogram,
@@ -33,7 +35,7 @@ from dataflow_assets.stages.plots import bar, histogram, ring, short_number
 
 __all__ = ["CODE_VERSION", "StageTiming", "headline", "render_report", "summary_markdown"]
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Grows when the same figures give another page."""
 
 MAX_BYTES = 300_000
@@ -97,13 +99,18 @@ def render_report(
     return page
 
 
-def summary_markdown(figures: Figures) -> str:
-    """Give the report in short as Markdown of less than 10 kB."""
+def summary_markdown(figures: Figures, notes: Sequence[str] = ()) -> str:
+    """Give the report in short as Markdown of less than 10 kB.
+
+    Args:
+        figures: What is shown.
+        notes: Sentences about the run that a person must act on.
+    """
     funnel = figures.funnel
     lines = [
         f"**{_verdict(figures)[1]}**",
         "",
-        *(f"- {_marked(sentence, 400)}" for _, sentence in _attention(figures, ())),
+        *(f"- {_marked(sentence, 400)}" for _, sentence in _attention(figures, notes)),
         "",
         "| | |",
         "|---|---:|",
@@ -115,8 +122,15 @@ def summary_markdown(figures: Figures) -> str:
         f"| Embedded | {funnel.embedded:,} |",
         f"| Searchable points | {funnel.indexed:,} |",
         f"| Text covered by chunks | {_share(figures.coverage.share)} |",
-        f"| Cost so far | {_money(figures.cost_usd)} |",
+        *([f"| {label} | {value} |" for label, value in _money_in_short(figures)] if figures.paid else []),
     ]
+    if figures.asking:
+        lines += ["", "| This run | Asked, from store | Calls; tokens in, out, cached | Cost |", "|---|---:|---:|---:|"]
+        lines += [
+            f"| {_marked(took.stage, 40)} | {took.asked:,}, {took.from_store:,} | {took.calls:,}; {took.input_tokens:,}, "
+            f"{took.output_tokens:,}, {took.cached_tokens:,} | {_cost(took)} |"
+            for took in figures.asking
+        ]
     if figures.rejections:
         lines += ["", "| Rejected because | Documents |", "|---|---:|"]
         lines += [f"| {_marked(group.reason, 200)} | {group.count:,} |" for group in figures.rejections[:8]]
@@ -163,6 +177,9 @@ class _Page:
         policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
         made = self.generated_at.strftime("%Y-%m-%d %H:%M")
         name = self.said(self.library)
+        tokens = "Tokens are cl100k&#8217;s" + (
+            ", those of calls the provider&#8217;s own." if self.figures.paid else "."
+        )
         sections = "\n".join(filter(None, (section() for section in self._sections())))
         return (
             f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -174,7 +191,7 @@ class _Page:
             f'<header>\n<p class="over">Quality report</p>\n<h1>{name}</h1>\n'
             f'<p class="meta"><time datetime="{self.generated_at.strftime("%Y-%m-%dT%H:%M:%SZ")}">{made} UTC</time>'
             f" · run <code>{self.said(self.run_id)}</code></p>\n</header>\n{sections}\n"
-            "<footer>Counts are rows of the library's tables at the time of the report. Tokens are cl100k&#8217;s. "
+            f"<footer>Counts are rows of the library's tables at the time of the report. {tokens} "
             "The same figures stand in <code>quality_reports.metrics</code>.</footer>\n</main>\n</body>\n</html>\n"
         )
 
@@ -212,7 +229,9 @@ class _Page:
             ("Searchable", _share(figures.searchable_share) if funnel.listed else "–", "of the documents"),
             ("Chunks", f"{funnel.chunks:,}", f"{short_number(figures.chunk_tokens)} tokens"),
             ("Coverage", _share(figures.coverage.share) if funnel.valid else "–", "of the text is in chunks"),
-            ("Cost", _money(figures.cost_usd), "so far"),
+            ("Cost", _money(figures.cost_usd), "so far")
+            if figures.paid
+            else ("Index", f"{funnel.indexed:,}", "points to search"),
         )
         told = "".join(
             f"<div><dt>{label}</dt><dd>{value}<small>{small}</small></dd></div>" for label, value, small in tiles
@@ -438,7 +457,8 @@ class _Page:
             )
         parts = (
             ("corrected", funnel.corrected, "good"), ("unchanged", funnel.unchanged, "s2"), ("refused", funnel.refused, "warn"),
-            ("failed", funnel.failed, "bad"), ("skipped", funnel.skipped, "s3"),
+            ("failed", funnel.failed - funnel.waiting, "bad"), ("waiting", funnel.waiting, "s1"),
+            ("skipped", funnel.skipped, "s3"),
         )  # fmt: skip
         label = ", ".join(f"{count:,} {name}" for name, count, _ in parts if count)
         drawn = bar([(count / funnel.chunks, name) for _, count, name in parts], label=label)
@@ -476,6 +496,7 @@ class _Page:
             mark = marks.get(segment.kind)
             parts.append(f"<{mark}>{text}</{mark}>" if mark else text)
         where = " › ".join(self.said(heading) for heading in sample.heading_path)
+        where = " · ".join(filter(None, (where, self.said(sample.model) if sample.model else "")))
         return (
             f'<div class="diff"><p class="where">{self._document(sample.document)}'
             f'{f" <small>{where}</small>" if where else ""}</p><pre dir="auto">{"".join(parts)}</pre></div>'
@@ -507,26 +528,121 @@ class _Page:
 
     def _cost(self) -> str:
         figures = self.figures
-        if not figures.calls:
-            return (
-                _section(
-                    "Cost", "<p>Nothing was paid for: every model that this library uses runs on this machine.</p>"
-                )
-                if figures.funnel.listed
-                else ""
+        if not figures.paid:
+            return ""
+        told = f"{_money(figures.cost_usd)} so far"
+        if figures.cost_usd and figures.funnel.listed:
+            told += f", which is {_money(figures.cost_per_1000_documents)} for 1,000 documents"
+        told += "."
+        if figures.saved_texts:
+            told += (
+                f" Answers from the store saved {_money(figures.saved_usd)}: "
+                f"{_counted(figures.saved_texts, 'text')} {_verb(figures.saved_texts, 'was', 'were')} not asked about again."
             )
-        rows = [
-            f'<tr><td class="name">{self.said(call.stage)}</td><td>{self.said(call.provider)} {self.said(call.model)}</td>'
-            f'<td class="n">{call.calls:,}</td><td class="n{"" if call.failed else " none"}">{call.failed:,}</td>'
-            f'<td class="n">{call.items:,}</td><td class="n">{call.input_tokens:,}</td><td class="n">{call.output_tokens:,}</td>'
-            f'<td class="n">{call.cached_tokens:,}</td><td class="n">{_seconds(call.seconds)}</td>'
-            f'<td class="n">{_money(call.cost_usd)}</td></tr>'
-            for call in figures.calls
-        ]
-        columns = ("Stage", "Model", "Calls", "Failed", "Texts", "Tokens in", "Tokens out", "Cached", "Time", "Cost")
-        return _section(
-            "Cost", f"<p>{_money(figures.cost_usd)} so far.</p>" + _table(columns, rows, numbers=range(2, 10))
+        if figures.held_usd:
+            told += (
+                f" Another {_money(figures.held_usd)} may have been billed for calls whose answers were lost; "
+                "it counts against the budget."
+            )
+        body = f"<p>{told}</p>"
+        if figures.budgets:
+            rows = [self._budget(budget) for budget in figures.budgets]
+            body += _table(("Budget", "Used", "Limit", "Left", ""), rows, numbers=(1, 2, 3))
+            body += '<p class="note">Used is what is spent, reserved for calls in flight, or held for answers that were lost.</p>'
+        if figures.asking:
+            body += f'<div class="block"><h3>This run</h3>{self._asking()}</div>'
+        if figures.calls:
+            body += f'<div class="block"><h3>Every call so far</h3>{self._calls()}</div>'
+        if figures.failed_calls:
+            rows = [
+                f'<tr><td class="name">{self.said(failed.status)}</td><td>{_FAILURES.get(failed.status, "")}'
+                f"{self._suggestion(failed.error)}</td>"
+                f'<td class="n" data-name="Calls:">{failed.calls:,}</td>'
+                f'<td class="n{"" if failed.held_usd else " none"}" data-name="Held:">{_money(failed.held_usd)}</td></tr>'
+                for failed in figures.failed_calls
+            ]
+            body += (
+                '<div class="block"><h3>Calls without an answer</h3>'
+                + _table(
+                    ("Status", "What it means, and one of them", "Calls", "Held"), rows, numbers=(2, 3), stack=True
+                )
+                + "</div>"
+            )
+        return _section("Cost", body)
+
+    def _budget(self, budget: BudgetFigures) -> str:
+        colour = "bad" if budget.left_usd <= 0 else "warn" if budget.share >= _NEARLY else "s1"
+        name = _BUDGETS.get(budget.setting, budget.setting)
+        drawn = bar([(budget.share, colour)], label=f"{_shown(name, 80)}: {_share(budget.share)} used")
+        return (
+            f'<tr><td class="name">{self.said(name)}</td><td class="n">{_money(budget.used_usd)}</td>'
+            f'<td class="n">{_money(budget.limit_usd)}</td><td class="n">{_money(budget.left_usd)}</td>'
+            f'<td class="plotted">{drawn}</td></tr>'
         )
+
+    def _asking(self) -> str:
+        rows = []
+        lines = []
+        for took in self.figures.asking:
+            counts = (took.texts, took.from_store, took.asked, took.calls, took.input_tokens, took.output_tokens,
+                      took.cached_tokens)  # fmt: skip
+            numbers = "".join(f'<td class="n{"" if count else " none"}">{count:,}</td>' for count in counts)
+            rows.append(
+                f'<tr><td class="name">{self.said(took.stage)}</td>{numbers}<td class="n">{_cost(took)}</td>'
+                f'<td class="n{"" if took.saved_usd else " none"}">{_money(took.saved_usd)}</td></tr>'
+            )
+            lines += [f"{self.said(took.stage)}: {sentence}" for sentence in self._incidents(took)]
+        columns = (
+            "Stage",
+            "Texts",
+            "From the store",
+            "Asked",
+            "Calls",
+            "Tokens in",
+            "Tokens out",
+            "Cached",
+            "Cost",
+            "Saved",
+        )
+        listed = "".join(f"<li>{line}</li>" for line in lines)
+        return (
+            _table(columns, rows, numbers=range(1, 10))
+            + (f'<ul class="samples">{listed}</ul>' if listed else "")
+            + '<p class="note">A text that repeats another one of the run counts under Texts, and is asked about once.</p>'
+        )
+
+    def _incidents(self, took: AskingFigures) -> Iterator[str]:
+        """Say what did not go as it should, in sentences that are HTML."""
+        if took.retries:
+            kinds = ", ".join(f"{self.said(kind.name)} {kind.count:,}" for kind in took.retries)
+            yield f"{_counted(sum(kind.count for kind in took.retries), 'further try', 'further tries')}: {kinds}."
+        if took.asked_again:
+            yield f"{_counted(took.asked_again, 'text')} asked about once more, alone, since the first answer was no good."
+        if took.refused:
+            reasons = "; ".join(f"{self.said(reason.name)} ({reason.count:,})" for reason in took.refused)
+            yield f"without an answer for good: {reasons}."
+        if took.held_usd:
+            yield f"{_money(took.held_usd)} may have been billed for answers that were lost."
+        if took.left:
+            yield f"{_counted(took.left, 'text')} left: {_commands(self.said(_sentence(took.left_for or 'the next run asks')))}"
+        if took.unpriced:
+            yield "the price of its model is not known, so its calls count as $0.00. Say it in the catalog, under prices."
+
+    def _calls(self) -> str:
+        figures = self.figures
+        held = any(call.held_usd for call in figures.calls)
+        rows = []
+        for call in figures.calls:
+            counts = (call.calls, call.failed, call.items, call.input_tokens, call.output_tokens, call.cached_tokens)
+            numbers = "".join(f'<td class="n{"" if count else " none"}">{count:,}</td>' for count in counts)
+            rows.append(
+                f'<tr><td class="name">{self.said(call.stage)}</td><td>{self.said(call.provider)} {self.said(call.model)}</td>'
+                f'{numbers}<td class="n">{_seconds(call.seconds)}</td><td class="n">{_money(call.cost_usd)}</td>'
+                + (f'<td class="n{"" if call.held_usd else " none"}">{_money(call.held_usd)}</td>' if held else "")
+                + "</tr>"
+            )
+        columns = ("Stage", "Model", "Calls", "Failed", "Texts", "Tokens in", "Tokens out", "Cached", "Time", "Cost")
+        return _table((*columns, "Held") if held else columns, rows, numbers=range(2, 11))
 
     def _reasons(self, groups: Sequence[ReasonGroup], unit: str) -> str:
         rows = [
@@ -578,8 +694,9 @@ def _attention(figures: Figures, notes: Sequence[str]) -> list[tuple[Level, str]
             f"{_counted(funnel.missing_points, 'chunk')} of {funnel.chunks:,} {_verb(funnel.missing_points)} "
             "not in the search index."
         )
-    if figures.failed:
-        bad.append(f"{_counted(figures.failed, 'row')} failed for a reason that may pass; the next run asks again.")
+    failed = figures.failed - figures.waiting
+    if failed > 0:
+        bad.append(f"{_counted(failed, 'row')} failed for a reason that may pass; the next run asks again.")
     if coverage.share < 0.995:
         bad.append(
             f"{_counted(coverage.lost, 'character')} of the valid documents {_verb(coverage.lost)} in no chunk: "
@@ -603,6 +720,16 @@ def _attention(figures: Figures, notes: Sequence[str]) -> list[tuple[Level, str]
             f"{_counted(funnel.embedding_refused, 'chunk')} {_verb(funnel.embedding_refused, 'has', 'have')} "
             "no vector, because the model refused the text."
         )
+    if figures.waiting and not notes:  # the run's own notes say why
+        parts = (("correction", funnel.waiting), ("embedding", funnel.embedding_waiting))
+        told = " and ".join(_counted(count, name) for name, count in parts if count)
+        warn.append(f"{told} {_verb(figures.waiting)} not asked for yet: a budget, or a batch that is being answered.")
+    warn += [
+        f"{_share(budget.share)} of the {_BUDGETS.get(budget.setting, budget.setting)} is used: "
+        f"{_money(budget.used_usd)} of {_money(budget.limit_usd)}."
+        for budget in figures.budgets
+        if budget.share >= _NEARLY
+    ]
     severe = sum(
         group.rows for group in figures.findings if group.severity in ("critical", "error") and group.table == "chunks"
     )
@@ -632,6 +759,25 @@ def _attention(figures: Figures, notes: Sequence[str]) -> list[tuple[Level, str]
 
 
 _N = ' class="n"'
+_NEARLY = 0.8
+"""Share of a budget from which on a person is told."""
+
+_BUDGETS = {"budget_usd": "budget for life", "monthly_budget_usd": "budget of this month"}
+
+_FAILURES = {
+    "throttled": "429: too many requests or tokens a minute",
+    "overloaded": "529 or 503: the service had no room",
+    "server": "another fault of the service",
+    "connection": "the connection was refused, reset or cut",
+    "timeout": "no answer in time",
+    "garbled": "an answer that was none",
+    "too_large": "too much for one call; it was asked again in halves",
+    "credential": "the key was not accepted",
+    "payment": "the account has no credit",
+    "invalid": "the service refuses what it was asked",
+    "lost": "the process died while the call was in flight",
+}
+"""The statuses of calls in `model_calls`, apart from `ok`, in words."""
 
 
 def _checked(figures: Figures) -> str:
@@ -639,7 +785,8 @@ def _checked(figures: Figures) -> str:
     parts = [
         f"{count:,} {name}"
         for name, count in (
-            ("corrected", funnel.corrected), ("refused", funnel.refused), ("failed", funnel.failed), ("skipped", funnel.skipped),
+            ("corrected", funnel.corrected), ("refused", funnel.refused), ("failed", funnel.failed - funnel.waiting),
+            ("waiting", funnel.waiting), ("skipped", funnel.skipped),
         )
         if count
     ]  # fmt: skip
@@ -744,7 +891,29 @@ def _share(value: float) -> str:
 
 
 def _money(value: float) -> str:
+    """Write dollars: in cents, and where that would say little, in hundredths of them."""
+    if 0 < value < 0.0001:
+        return "< $0.0001"
     return f"${value:,.2f}" if value == 0 or value >= 0.1 else f"${value:.4f}"
+
+
+def _cost(took: AskingFigures) -> str:
+    return "price unknown" if took.unpriced else _money(took.cost_usd)
+
+
+def _money_in_short(figures: Figures) -> Iterator[tuple[str, str]]:
+    yield "Cost so far", _money(figures.cost_usd)
+    if figures.cost_usd:
+        yield "for 1,000 documents", _money(figures.cost_per_1000_documents)
+    if figures.saved_texts:
+        yield "Saved by the store", f"{_money(figures.saved_usd)}, {_counted(figures.saved_texts, 'text')}"
+    if figures.held_usd:
+        yield "Perhaps billed besides", _money(figures.held_usd)
+    for budget in figures.budgets:
+        name = _BUDGETS.get(budget.setting, _marked(budget.setting, 40))
+        yield f"Used of the {name}", f"{_money(budget.used_usd)} of {_money(budget.limit_usd)}"
+    if figures.waiting:
+        yield "Chunks that wait", f"{figures.waiting_chunks:,}"
 
 
 def _seconds(value: float) -> str:

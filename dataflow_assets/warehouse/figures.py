@@ -528,7 +528,9 @@ def _correction_samples(ask: _Tables) -> tuple[CorrectionSample, ...]:
         """
     )
     return tuple(
-        CorrectionSample(Sample(**document), index, tuple(path or ()), word_diff(before or "", after or ""), model or "")
+        CorrectionSample(
+            Sample(**document), index, tuple(path or ()), word_diff(before or "", after or ""), model or ""
+        )
         for document, index, path, before, after, model in found
     )
 

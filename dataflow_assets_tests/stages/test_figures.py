@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from dataflow_assets.records import QualityReport
 from dataflow_assets.stages.figures import (
+    AskingFigures,
+    BudgetFigures,
+    CallFigures,
     CorrectionSample,
     DiffSegment,
     Figures,
@@ -42,6 +45,10 @@ everything = st.builds(
     corrections=tuples(
         st.builds(CorrectionSample, samples, counts, tuples(words).map(tuple), tuples(segments).map(tuple))
     ).map(tuple),
+    asking=tuples(
+        st.builds(AskingFigures, words, counts, retries=tuples(st.builds(Share, words, counts)).map(tuple))
+    ).map(tuple),
+    budgets=tuples(st.builds(BudgetFigures, words, numbers, numbers)).map(tuple),
     previous=st.none() | st.builds(Snapshot, words, st.dictionaries(words, numbers, max_size=2)),
 )
 
@@ -116,6 +123,36 @@ def test_a_diff_shows_words_in_their_context_and_cuts_the_rest() -> None:
         ("cut", ""), ("same", "You will "), ("gone", "recieve"), ("new", "receive"), ("same", " mail "),
         ("gone", "tomorow"), ("new", "tomorrow"), ("same", "."), ("cut", ""),
     ]  # fmt: skip
+
+
+@given(st.lists(st.integers(0, 3000), max_size=6), st.sampled_from([" ", "\n", ". "]))
+def test_few_changes_in_a_very_long_paragraph_are_found_one_by_one(places: list[int], between: str) -> None:
+    words = [f"word{number % 1900}" for number in range(3001)]  # some once, many twice
+    mended = [f"new{number}" if number in places else word for number, word in enumerate(words)]
+    diff = word_diff(between.join(words), between.join(mended))
+    new = [segment.text for segment in diff if segment.kind == "new"]
+    gone = [segment.text for segment in diff if segment.kind == "gone"]
+    if all(abs(a - b) > 1 for a in places for b in places if a != b):
+        first = sorted(set(places))[:4]
+        assert new == [f"new{place}" for place in first]
+        assert gone == [words[place] for place in first]
+
+
+def test_only_a_library_with_paid_models_has_figures_of_money() -> None:
+    assert not Figures(funnel=Funnel(listed=4)).paid
+    assert "saved_usd" not in headline(Figures(funnel=Funnel(listed=4)))
+    paid = Figures(funnel=Funnel(listed=40), calls=(CallFigures(calls=1),), cost_usd=0.5, saved_texts=3, saved_usd=0.1)
+    assert headline(paid)["cost_usd_per_1000_documents"] == 12.5
+    assert headline(paid)["saved_usd"] == 0.1
+    assert Figures(calls=(CallFigures(),)).cost_per_1000_documents == 0.0
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "left", "share"), [(10.0, 2.5, 7.5, 0.25), (10.0, 12.0, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0)]
+)
+def test_a_budget_that_is_passed_has_nothing_left(limit: float, used: float, left: float, share: float) -> None:
+    budget = BudgetFigures("budget_usd", limit, used)
+    assert (budget.left_usd, budget.share) == (left, share)
 
 
 def test_a_diff_of_long_unlike_texts_is_quick_and_short() -> None:

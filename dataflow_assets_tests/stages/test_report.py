@@ -6,18 +6,23 @@ import datetime as dt
 import hashlib
 import re
 from html.parser import HTMLParser
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataflow_assets.models.ledger import CallStatus
 from dataflow_assets.stages.figures import (
+    AskingFigures,
+    BudgetFigures,
     CallFigures,
     CorrectionSample,
     Coverage,
     DiffSegment,
     DuplicateGroup,
     EmbeddingFigures,
+    FailedCalls,
     Figures,
     FindingGroup,
     Funnel,
@@ -69,14 +74,25 @@ def full(text: str = "Plain", count: int = 3) -> Figures:
         doc_types=(Share(text, 1200),),
         media_types=(Share(text, 1237),),
         coverage=Coverage(1_000_000, 990_000, 6_000, 0.994, 1),
-        corrections=(CorrectionSample(sample, 3, (text,) * 3, diff),) * count,
+        corrections=(CorrectionSample(sample, 3, (text,) * 3, diff, text),) * count,
         refusals=(ReasonGroup(text, 13, (sample,)),) * count,
         unanswered=(ReasonGroup(text, 11, (sample,)),) * count,
         correctors=(Share(text, 4000),),
         embeddings=(EmbeddingFigures(text, 256, 4310, 2, 0.5, 0.98, 1.2),) * count,
         generations=1,
-        calls=(CallFigures(text, text, text, 12, 1, 180, 9000, 8000, 70, 12.5, 0.4321),) * count,
+        calls=(CallFigures(text, text, text, 12, 1, 180, 9000, 8000, 70, 12.5, 0.4321, 0.0123),) * count,
+        failed_calls=(FailedCalls(text, 5, 0.0123, text),) * count,
         cost_usd=0.4321,
+        held_usd=0.0123,
+        saved_texts=9876,
+        saved_usd=3.21,
+        asking=(
+            AskingFigures(
+                text, 5005, 2002, 3003, 77, 6, 123_456, 6543, 42, 0.2468, 0.1357, 0.0123, (Share(text, 9), Share("lost", 2)),
+                (Share(text, 8),), 55, text, unpriced=False,
+            ),
+        ) * count,
+        budgets=(BudgetFigures("budget_usd", 5.0, 4.5), BudgetFigures("monthly_budget_usd", 2.0, 0.5)),
         previous=Snapshot(
             "2026-03-03 00:00:00", {"documents": 1200.0, "overall_score": 0.9, "rejected": 17.0}, {text: 3}, {text: 1}
         ),
@@ -196,6 +212,76 @@ def test_ids_are_unique_and_labels_point_at_them() -> None:
         if tag == "svg" and "aria-hidden" not in attributes:
             assert attributes.get("role") == "img"
             assert attributes.get("aria-label") or set((attributes["aria-labelledby"] or "").split()) <= set(reader.ids)
+
+
+def test_what_paid_models_took_stands_in_the_page() -> None:
+    text = Reader(render(full())).text
+    for shown in (
+        "$0.43 so far, which is $0.35 for 1,000 documents.",
+        "Answers from the store saved $3.21: 9,876 texts were not asked about again.",
+        "Another $0.0123 may have been billed", "90.0% of the budget for life is used: $4.50 of $5.00.",
+        "budget of this month $0.50 $2.00 $1.50", "5,005 3,003 2,002 77 123,456 6,543 42 $0.25 $0.14",
+        "11 further tries: Plain 9, lost 2.", "6 texts asked about once more, alone", "without an answer for good: Plain (8).",
+        "55 texts left: Plain.", "those of calls the provider",
+    ):  # fmt: skip
+        assert shown in text, shown
+    assert "80% of the budget of this month" not in text
+
+
+def test_a_library_without_paid_models_says_nothing_of_money() -> None:
+    figures = dataclasses.replace(
+        full(),
+        calls=(),
+        failed_calls=(),
+        cost_usd=0.0,
+        held_usd=0.0,
+        saved_texts=0,
+        saved_usd=0.0,
+        asking=(),
+        budgets=(),
+    )
+    for text in (Reader(render(figures)).text, summary_markdown(figures)):
+        assert not re.search(r"\$|[Cc]ost|[Bb]udget|[Bb]illed|provider|[Ss]tore\b", text), text
+
+
+def test_how_a_sample_was_mended_tells_by_whom() -> None:
+    sample = CorrectionSample(Sample("Page", "p.md"), 0, (), (DiffSegment("new", "x"),), "claude-haiku-5-5")
+    figures = dataclasses.replace(full(), corrections=(sample,))
+    assert "Page p.md claude-haiku-5-5 x" in Reader(render(figures)).text
+
+
+def test_an_unknown_price_is_never_shown_as_nothing() -> None:
+    figures = dataclasses.replace(full(), asking=(AskingFigures("corrections", 5, 5, calls=1, unpriced=True),))
+    assert "price unknown" in Reader(render(figures)).text
+    assert "the price of its model is not known" in Reader(render(figures)).text
+    assert "price unknown" in summary_markdown(figures)
+
+
+def test_every_status_of_a_call_is_explained() -> None:
+    for status in set(get_args(CallStatus)) - {"ok"}:
+        figures = dataclasses.replace(full(), failed_calls=(FailedCalls(status, 1, 0.0, ""),))
+        after = Reader(render(figures)).text.split("Calls without an answer", 1)[1]
+        assert re.search(rf"{status} [^$]{{10,}} 1 \$0\.00", after), status
+
+
+def test_what_waits_did_not_fail() -> None:
+    funnel = dataclasses.replace(full().funnel, failed=97, waiting=97, embedding_failed=7, embedding_waiting=5)
+    figures = dataclasses.replace(full(), funnel=funnel)
+    text = Reader(render(figures)).text
+    assert "2 rows failed for a reason that may pass" in text
+    assert "97 corrections and 5 embeddings are not asked for yet" in text
+    assert "97 waiting" in text
+    assert "| Chunks that wait | 97 |" in summary_markdown(figures)
+    said = Reader(render(figures, notes=["97 corrections are left: the budget is reached."])).text
+    assert "not asked for yet" not in said, "the run said it, and why"
+
+
+@pytest.mark.parametrize(
+    ("usd", "shown"),
+    [(0.0, "$0.00"), (0.00004, "< $0.0001"), (0.0123, "$0.0123"), (0.5, "$0.50"), (1234.5, "$1,234.50")],
+)
+def test_money_is_written_so_that_little_is_not_nothing(usd: float, shown: str) -> None:
+    assert f"Cost {shown} so far" in Reader(render(dataclasses.replace(full(), cost_usd=usd))).text
 
 
 def test_an_empty_library_says_so() -> None:

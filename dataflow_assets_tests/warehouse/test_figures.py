@@ -86,13 +86,20 @@ def chunk(name: str, document_id: str, text: str, start: int = 0, **changes: Any
 
 
 def correction(
-    chunk_id: str, document_id: str, status: str, text: str | None = None, reason: str | None = None
+    chunk_id: str,
+    document_id: str,
+    status: str,
+    text: str | None = None,
+    reason: str | None = None,
+    waiting: bool = False,
 ) -> Correction:
-    return Correction("lib", chunk_id, document_id, chunk_id, text, status, reason, "local", "h")
+    return Correction("lib", chunk_id, document_id, chunk_id, text, status, reason, "local", waiting, "h")
 
 
-def embedding(chunk_id: str, document_id: str, vector: Sequence[float] | None, status: str = "embedded") -> Embedding:
-    return Embedding("lib", chunk_id, document_id, chunk_id, "local", len(vector or ()), vector, status, None, "h")  # type: ignore[arg-type]
+def embedding(
+    chunk_id: str, document_id: str, vector: Sequence[float] | None, status: str = "embedded", reason: str | None = None
+) -> Embedding:
+    return Embedding("lib", chunk_id, document_id, chunk_id, "local", len(vector or ()), vector, status, reason, "h")  # type: ignore[arg-type]
 
 
 def point(chunk_id: str, document_id: str) -> IndexedChunk:
@@ -103,8 +110,9 @@ def finding(validator: str = "min_characters", severity: Any = "warning", messag
     return Finding(validator, severity, message, "text", "", "Join it.")
 
 
-def call(name: str, cost: float, *, error: str | None = None, model: str = "m") -> ModelCall:
-    return ModelCall("lib", name, "r", "corrections", "p", model, 3, 10, 5, 1, cost, 0.5, "ok", error, NOW, "h")
+def call(name: str, cost: float, *, status: str = "ok", held: float = 0.0, model: str = "m") -> ModelCall:
+    error = None if status == "ok" else f"It was {status}."
+    return ModelCall("lib", name, "r", "corrections", "p", model, 3, 10, 5, 1, cost, held, 0.5, status, error, NOW, "h")
 
 
 def test_a_library_without_rows_gives_zeros(connection: duckdb.DuckDBPyConnection) -> None:
@@ -158,13 +166,14 @@ def libraries(draw: st.DrawFn) -> list[Any]:
             span, key = text[start : draw(st.integers(start, len(text)))], f"{name}c{part}"
             rows.append(chunk(key, name, span, start, issues=issues[:1], token_count=draw(st.integers(0, 2000))))
             verdict = draw(st.sampled_from(["corrected", "unchanged", "refused", "failed", "skipped"]))
-            rows.append(correction(key, name, verdict, span + "!" if verdict == "corrected" else None, "No."))
+            waits = verdict == "failed" and draw(st.booleans())
+            rows.append(correction(key, name, verdict, span + "!" if verdict == "corrected" else None, "No.", waits))
             if draw(st.booleans()):
                 rows.append(embedding(key, name, draw(st.lists(st.floats(-9, 9, width=32), min_size=2, max_size=2))))
             if draw(st.booleans()):
                 rows.append(point(key, name))
     rows += [
-        call(f"k{place}", cost, error=draw(st.sampled_from([None, "529"])))
+        call(f"k{place}", cost, status=draw(st.sampled_from(["ok", "overloaded", "lost"])), held=draw(st.floats(0, 1)))
         for place, cost in enumerate(draw(st.lists(st.floats(0, 5), max_size=4)))
     ]
     return rows
@@ -236,7 +245,12 @@ def test_sql_agrees_with_python(connection: duckdb.DuckDBPyConnection, rows: lis
         )
     calls = of(ModelCall)
     assert figures.cost_usd == pytest.approx(sum(c.cost_usd for c in calls), abs=1e-6)
-    assert sum(c.failed for c in figures.calls) == sum(c.error is not None for c in calls)
+    assert figures.held_usd == pytest.approx(sum(c.held_usd for c in calls), abs=1e-6)
+    assert sum(c.held_usd for c in figures.calls) == pytest.approx(figures.held_usd, abs=1e-5)
+    assert {f.status: f.calls for f in figures.failed_calls} == Counter(c.status for c in calls if c.status != "ok")
+    assert sum(c.failed for c in figures.calls) == sum(f.calls for f in figures.failed_calls)
+    assert funnel.waiting == sum(c.waiting for c in of(Correction))
+    assert figures.paid == bool(calls)
 
     assert Figures.from_dict(json.loads(json.dumps(figures.to_dict()))) == figures
     create(connection)
@@ -348,10 +362,45 @@ def test_a_corrected_chunk_is_shown_as_a_diff(connection: duckdb.DuckDBPyConnect
         correction("c", "d", "corrected", "I receive mail."),
     )
     (sample,) = collect_figures(connection, "lib").corrections
+    assert sample.model == "local"
     assert [(segment.kind, segment.text) for segment in sample.diff] == [
         ("same", "I "), ("gone", "recieve"), ("new", "receive"), ("same", " mail."),
     ]  # fmt: skip
     assert (sample.document.title, sample.heading_path) == ("D", ("Top",))
+
+
+def test_a_text_too_long_to_be_compared_is_no_sample(connection: duckdb.DuckDBPyConnection) -> None:
+    text = "I recieve mail. " * 5_000
+    fill(
+        connection,
+        document("d", text),
+        chunk("c", "d", text),
+        correction("c", "d", "corrected", text.replace("recieve", "receive")),
+    )
+    figures = collect_figures(connection, "lib")
+    assert (figures.funnel.corrected, figures.corrections) == (1, ())
+
+
+def test_what_waits_for_money_is_told_apart_from_what_failed(connection: duckdb.DuckDBPyConnection) -> None:
+    budget = "Not asked: the budget of 5 USD is reached (4.9 USD are spent or reserved): raise limits.budget_usd of lib to go on."
+    fill(
+        connection,
+        document("d"),
+        *(chunk(f"c{number}", "d", f"Text {number}.") for number in range(6)),
+        correction("c0", "d", "failed", reason="anthropic: no answer in 30 seconds"),
+        correction("c1", "d", "failed", reason=budget, waiting=True),
+        embedding("c0", "d", None, "failed", "voyage: HTTP status 500"),
+        embedding("c1", "d", None, "failed", "It waits for its correction."),
+        embedding("c2", "d", None, "failed", budget),
+        embedding("c3", "d", None, "failed", "Not asked: voyage wants payment: no credit."),
+        embedding("c4", "d", None, "failed", "Not asked: voyage gives no answers (HTTP status 500)."),
+        embedding("c5", "d", None, "refused", "The text is too long."),
+    )
+    figures = collect_figures(connection, "lib")
+    funnel = figures.funnel
+    assert (funnel.failed, funnel.waiting) == (2, 1)
+    assert (funnel.embedding_failed, funnel.embedding_waiting) == (5, 3)
+    assert (figures.failed, figures.waiting) == (7, 4)
 
 
 def test_the_last_report_is_what_a_new_one_is_compared_with(connection: duckdb.DuckDBPyConnection) -> None:
