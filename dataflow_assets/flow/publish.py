@@ -53,18 +53,21 @@ SEARCH_INDEX = Derivation(
     parent="chunk_id",
     upstream=_points,
     depends_on=("vector_hash", "payload_hash"),
-    streams_first=True,
+    widest="SELECT 4 * max(dimension) FROM embeddings",
     export=(
+        # The vectors go through one join and no more: each keeps 2,048 rows at hand.
+        "SELECT n.*, e.vector FROM embeddings e JOIN ("
         "SELECT s.chunk_id, s.document_id, s.vector_hash, s.payload_hash, s.input_hash, i.vector_hash AS published_vector, "
         "c.text, x.corrected_text, c.start_position, c.end_position, c.chunk_index, c.heading_path, v.title, v.source_uri, "
-        "v.doc_type, v.language, v.tags, e.vector "
-        "FROM embeddings e JOIN (chunks c JOIN stale s USING (chunk_id)) ON c.chunk_id = e.chunk_id "
+        "v.doc_type, v.language, v.tags "
+        "FROM chunks c JOIN stale s USING (chunk_id) "
         "JOIN (SELECT * FROM validated_documents WHERE document_id IN (SELECT document_id FROM stale)) v "
         "ON v.document_id = s.document_id "
         "LEFT JOIN (SELECT chunk_id, corrected_text FROM corrections WHERE chunk_id IN (SELECT chunk_id FROM stale)) x "
         "ON x.chunk_id = s.chunk_id "
         "LEFT JOIN (SELECT chunk_id, vector_hash FROM search_index WHERE chunk_id IN (SELECT chunk_id FROM stale)) i "
         "ON i.chunk_id = s.chunk_id"
+        ") n ON n.chunk_id = e.chunk_id"
     ),
 )
 

@@ -83,6 +83,8 @@ def run_step(run: LibraryRun, step: Step) -> Changes:
         if notes.lost:  # their last good rows stand
             changes.details["lost"] = notes.lost
             changes.asked = _without(exported, derivation.parent, set(notes.lost))
+    if derivation.record is Embedding:
+        changes.widest_row = 4 * run.embedder.dimension
     if step.settles_duplicates and not changes.empty:
         _settle_duplicates(changes, run)
     tally = run.tallies.get(derivation.table)

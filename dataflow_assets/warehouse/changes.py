@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataflow_assets.records import columns_of
-from dataflow_assets.warehouse.store import Warehouse, now
+from dataflow_assets.warehouse.store import MEMORY_MB, Warehouse, now
 
 if TYPE_CHECKING:
     import duckdb
@@ -72,8 +72,9 @@ class Derivation:
     """The columns above whose values decide the result."""
     export: str
     """SQL that adds what the stage needs to the rows of `stale` (parent key, `depends_on`, `input_hash`)."""
-    streams_first: bool = False
-    """Whether the first table of `export` is too wide to be held, so that it streams, and the export is a folder."""
+    widest: str = ""
+    """SQL that gives the bytes of the widest row of `export`, where its first table is too wide to be held: it streams, and
+    the export is a folder."""
     retry: str = "FALSE"
     """SQL condition on a row made: the same request may succeed now."""
 
@@ -116,6 +117,7 @@ class Changes:
         asked: Parquet file with the parent keys that were worked on: their other rows are replaced.
         gone: SQL that gives the parent keys whose rows leave; None if none do.
         failed: Rows whose request may succeed later.
+        widest_row: Bytes of the widest row made, where rows are wide.
         settle: Runs inside the transaction, after the merge; gives rows changed besides.
         source: Gives the SQL of the rows made, where another statement should correct them first.
         held: What must stay open until the merge is done, such as the document store's lock.
@@ -132,6 +134,7 @@ class Changes:
     asked: Path | None = None
     gone: str | None = None
     failed: int = 0
+    widest_row: int = 0
     source: Callable[[duckdb.DuckDBPyConnection, str], str] | None = None
     settle: Callable[[duckdb.DuckDBPyConnection], int] | None = None
     held: ExitStack = field(default_factory=ExitStack)
@@ -223,8 +226,8 @@ def detect(
     gone = _count(connection, f"({gone_sql(derivation, scope)})")
     rows = _count(connection, f"(SELECT 1 FROM {table} WHERE {scope.where()})")
     if stale and export_to is not None:
-        if derivation.streams_first:
-            _copy_in_slices(connection, derivation.export, export_to, stale)
+        if derivation.widest:
+            _copy_in_slices(connection, derivation, export_to, stale)
         else:
             copy_to_parquet(connection, derivation.export, export_to)
     connection.execute("DROP TABLE stale")
@@ -237,12 +240,14 @@ def copy_to_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Pat
     connection.execute(f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE 2048)")
 
 
-def _copy_in_slices(connection: duckdb.DuckDBPyConnection, query: str, path: Path, rows: int) -> None:
-    """Write a query over `stale` to a folder of Parquet files, for so many stale rows at a time.
+def _copy_in_slices(connection: duckdb.DuckDBPyConnection, derivation: Derivation, path: Path, rows: int) -> None:
+    """Write an export to a folder of Parquet files, for so many stale rows at a time.
 
     Tables are joined as the query names them: the first streams, the others are held. DuckDB would hold the smallest by its
     number of rows, which may be the one with the vectors, and end out of memory: with 27,300 vectors of 1,024 floats it did.
     """
+    found = connection.execute(derivation.widest).fetchone()
+    make_room(connection, int(found[0] or 0) if found else 0)
     path.mkdir(parents=True, exist_ok=True)
     connection.execute("CREATE OR REPLACE TEMP TABLE all_stale AS SELECT *, row_number() OVER () AS place FROM stale")
     connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
@@ -251,9 +256,16 @@ def _copy_in_slices(connection: duckdb.DuckDBPyConnection, query: str, path: Pat
             "CREATE OR REPLACE TEMP TABLE stale AS SELECT * EXCLUDE (place) FROM all_stale "
             f"WHERE place > {start} AND place <= {start + SLICE_ROWS}"
         )
-        copy_to_parquet(connection, query, path / f"{start:09}.parquet")
+        copy_to_parquet(connection, derivation.export, path / f"{start:09}.parquet")
     connection.execute("SET disabled_optimizers = ''")
     connection.execute("DROP TABLE all_stale")
+
+
+def make_room(connection: duckdb.DuckDBPyConnection, row_bytes: int) -> None:
+    """Let a connection use what wide rows take: each step of a query holds 2,048 of them at once."""
+    wanted = 60 + 6 * 2048 * row_bytes // 1_000_000
+    if wanted > MEMORY_MB:
+        connection.execute(f"SET memory_limit = '{wanted}MB'")
 
 
 def merge(connection: duckdb.DuckDBPyConnection, changes: Changes) -> Counts:
@@ -273,6 +285,8 @@ def merge(connection: duckdb.DuckDBPyConnection, changes: Changes) -> Counts:
     if changes.made is not None:
         source = changes.source(connection, parquet(changes.made)) if changes.source else parquet(changes.made)
         connection.execute(f"CREATE OR REPLACE TEMP VIEW incoming AS SELECT * FROM {source}")
+        if changes.widest_row:
+            make_room(connection, changes.widest_row)
         if changes.asked is not None:
             deleted += _delete(
                 connection,

@@ -30,6 +30,9 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {}
 BUSY_SECONDS = 120.0
 """How long a connection waits for its turn. Holds are milliseconds; a merge of 100,000 vectors took 5 seconds."""
 
+MEMORY_MB = 128
+"""What DuckDB may use of memory, most of it as a cache, before it spills; more where rows are wide (`changes.make_room`)."""
+
 _CONFLICT = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 
@@ -42,7 +45,7 @@ class Warehouse:
         memory_limit: What DuckDB may use before it spills to the home's spool, in DuckDB's words.
     """
 
-    def __init__(self, home: Path, *, timeout: float = BUSY_SECONDS, memory_limit: str = "128MB") -> None:
+    def __init__(self, home: Path, *, timeout: float = BUSY_SECONDS, memory_limit: str = f"{MEMORY_MB}MB") -> None:
         self.home = home
         self.path = home / "warehouse.duckdb"
         self._timeout = timeout
