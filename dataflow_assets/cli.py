@@ -177,14 +177,45 @@ def status(as_json: bool) -> None:
                 told["fresh_as_of"] or "never",
                 last.get("status", "never run"),
                 f"{told['cost_usd']:.4f}",
+                f"{told.get('month_usd', 0.0):.4f}",
+                _left(told),
             ]
         )
-    print_table(["library", "documents", "valid", "chunks", "points", "last change (UTC)", "last run", "USD"], rows)
+    print_table(
+        [
+            "library",
+            "documents",
+            "valid",
+            "chunks",
+            "points",
+            "last change (UTC)",
+            "last run",
+            "USD",
+            "this month",
+            "left",
+        ],
+        rows,
+    )
     for name, told in answer["libraries"].items():
         if told["last_run"] and told["last_run"]["message"]:
             say(f"{name}: {told['last_run']['message']}")
+        if told.get("waiting"):
+            say(f"{name}: {told['waiting']:,} chunks wait for a budget or a batch.")
+        for batch in told.get("batches", ()):
+            named = batch["batch_id"] or "A batch"
+            say(f"{name}: {named} is being answered since {batch['sent_at']} UTC ({batch['requests']:,} requests).")
+        if told.get("held_usd"):
+            say(
+                f"{name}: {told['held_usd']:.4f} USD may have been billed besides, for answers that were lost on the way."
+            )
         if told["retired"]:
             say(f"{name}: no longer in the catalog; it is kept, and searchable, until `dataflow forget {name}`.")
+
+
+def _left(told: Mapping[str, Any]) -> str:
+    """Say how much of its budgets a library has left."""
+    left = [told[name] for name in ("budget_left_usd", "monthly_budget_left_usd") if name in told]
+    return f"{min(left):.4f}" if left else ""
 
 
 @cli.command()

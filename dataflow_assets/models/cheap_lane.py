@@ -76,17 +76,33 @@ class CheapLane:
         self._deadline = deadline_seconds
         self._retries = retries
         self._tally = tally
+        self._claimed: set[str] = set()
+        """Texts that are about to be sent."""
 
     # ---- collecting
 
     async def collect(self) -> None:
-        """Read the results of batches that have ended, and give up those whose deadline has passed."""
+        """Read the results of the model's batches that have ended, and give up those whose deadline has passed."""
         for batch in self._ledger.open_batches(self._partition):
+            if (batch.provider, batch.model) != (self._question.provider, self._question.model):
+                continue
             try:
                 await self._look_after(batch)
             except CallFailed as failure:
-                self._raise_if_fatal(failure)
+                if not await self._is_unknown(batch, failure):
+                    self._raise_if_fatal(failure)
                 logger.warning("The batch %s cannot be asked for now: %s", batch.batch_id or batch.local_id, failure)
+
+    async def _is_unknown(self, batch: Batch, failure: CallFailed) -> bool:
+        """Say whether the service knows no such batch, as with the key of another account; overdue, it is given up."""
+        if failure.status != 404 or batch.batch_id is None:
+            return False
+        if batch.batch_id in await self._lane.recent():  # a service that is there, and not at a wrong address
+            return False
+        if time.time() > batch.deadline_at:
+            self._settle(batch, "lost", Usage(), 0.0, {}, {}, "The service does not know the batch.", maybe=True)
+            self._ledger.end_batch(batch.local_id, direct=True)
+        return True
 
     async def _look_after(self, batch: Batch) -> None:
         if batch.batch_id is None:
@@ -200,6 +216,12 @@ class CheapLane:
         Returns:
             Why not all of them could be sent; None where they were.
         """
+        try:
+            return await self._submit(texts)
+        finally:
+            self._release()
+
+    async def _submit(self, texts: Iterable[str]) -> str | None:
         requests: dict[str, list[tuple[str, str]]] = {}
         waiting: list[tuple[str, str]] = []
         call: list[tuple[str, str]] = []
@@ -249,10 +271,17 @@ class CheapLane:
             refusal = await send()
         return refusal
 
+    def _release(self) -> None:
+        """Leave the texts that were not sent to whoever asks next."""
+        if self._claimed:
+            self._ledger.release(list(self._claimed))
+            self._claimed.clear()
+
     def _unsent(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         keys = [key for key, _ in pairs]
         known = self._ledger.find(keys).keys() | self._ledger.in_batches(keys).keys()
         mine = self._ledger.claim([key for key in keys if key not in known])
+        self._claimed |= mine
         return [(key, text) for key, text in pairs if key in mine]
 
     async def _send(self, local_id: str, requests: dict[str, list[tuple[str, str]]]) -> str | None:
@@ -278,12 +307,12 @@ class CheapLane:
         )  # fmt: skip
         refusal = self._ledger.begin(pending, self._account.budget)
         if refusal is not None:
-            self._ledger.release([key for pairs in requests.values() for key, _ in pairs])
             if len(requests) > 1:  # a part of it may still be paid for
                 half = dict(list(requests.items())[: len(requests) // 2])
                 await self._send(local_id, half)
             return refusal
         self._ledger.plan_batch(batch, requests)
+        self._claimed.difference_update(key for pairs in requests.values() for key, _ in pairs)
         for attempt in range(self._retries + 1):
             try:
                 self._ledger.note_batch(local_id, await self._lane.submit(prompts))
