@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -80,20 +79,23 @@ class Shop(Project):
         said = {name: {"source": source, **settings} for name, settings in libraries.items()}
         self.catalog_path.write_text(json.dumps({"libraries": said}))
 
-    @cached_property
-    def job(self) -> dg.JobDefinition:
-        """The job over all assets, without their checks, which take as long as all else."""
+    def job(self, *left_out: str) -> dg.JobDefinition:
+        """Give the job over all assets but some, without their checks, which take as long as all else."""
         workspace = Workspace(home=str(self.home), catalog=str(self.catalog_path))
         defs = build_defs(workspace=workspace)
         assets = defs.resolve_job_def("refresh_library").asset_layer.executable_asset_keys
+        wanted = {asset for asset in assets if asset.path[-1] not in left_out}
         whole = defs.resolve_implicit_global_asset_job_def()
-        return whole.get_subset(asset_selection=assets, asset_check_selection=set())
+        return whole.get_subset(asset_selection=wanted, asset_check_selection=set())
 
-    def run(self, partition: str = "docs", *, accept_deletes: bool = False) -> dict[str, dict[str, Any]]:
-        """Refresh a partition through Dagster; give each asset's metadata."""
+    def run(
+        self, partition: str = "docs", *, accept_deletes: bool = False, publish: bool = False
+    ) -> dict[str, dict[str, Any]]:
+        """Refresh a partition through Dagster; give each asset's metadata. Only what is searched has to be published."""
+        job = self.job(*(() if publish else ("search_index",)))
         self.instance.add_dynamic_partitions("library", [partition])
         config = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        result = self.job.execute_in_process(instance=self.instance, partition_key=partition, run_config=config)
+        result = job.execute_in_process(instance=self.instance, partition_key=partition, run_config=config)
         assert result.success
         told = {}
         for event in result.get_asset_materialization_events():
@@ -218,7 +220,7 @@ def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
 
 def test_each_text_gets_its_own_correction_and_vector_and_everything_is_booked(shop: Shop, services: Loopback) -> None:
     shop.pages(*range(40))
-    told = shop.run()
+    told = shop.run(publish=True)
     texts = shop.texts()
     assert len(texts) == 40
     shop.check_corrections()
@@ -254,7 +256,7 @@ def test_each_text_gets_its_own_correction_and_vector_and_everything_is_booked(s
     assert cost == pytest.approx(billed_usd(services))
 
     before, calls, booked = shop.tables(), len(services.calls), shop.rows("SELECT * FROM model_calls ORDER BY call_id")
-    told = shop.run()
+    told = shop.run(publish=True)
     assert len(services.calls) == calls
     assert shop.tables() == before
     assert shop.rows("SELECT * FROM model_calls ORDER BY call_id") == booked
@@ -308,20 +310,20 @@ def test_another_model_is_asked_anew_and_the_first_one_costs_nothing_when_it_com
     shop: Shop, services: Loopback
 ) -> None:
     shop.pages(*range(6))
-    shop.run()
+    shop.run(publish=True)
     first, generation, calls = shop.content(), shop.index.published("docs"), len(services.calls)
     own = Counter(own for own, _ in shop.texts().values())
     searched = Counter(searched for _, searched in shop.texts().values())
 
     shop.paid(corrections={"model": "claude-sonnet-5-5"})
-    shop.run()
+    shop.run(publish=True)
     assert asked_since(services, calls, "messages") == own
     assert asked_since(services, calls, "embeddings") == {}, "the same corrections, hence the same vectors"
     assert shop.rows("SELECT DISTINCT model FROM corrections") == [("claude-sonnet-5-5",)]
 
     calls = len(services.calls)
     shop.paid(embeddings={"model": "voyage-4-large"})
-    shop.run()
+    shop.run(publish=True)
     assert asked_since(services, calls, "embeddings") == searched
     assert {call.body["model"] for call in services.calls[calls:] if call.endpoint == "embeddings"} == {
         "voyage-4-large"
@@ -336,7 +338,7 @@ def test_another_model_is_asked_anew_and_the_first_one_costs_nothing_when_it_com
 
     calls = len(services.calls)
     shop.paid()
-    shop.run()
+    shop.run(publish=True)
     assert len(services.calls) == calls
     again = shop.content()
     # A published generation's name is new each time; all else is as it was.
@@ -439,7 +441,7 @@ def test_what_was_answered_before_a_kill_is_never_asked_again(
     killed_at("messages", 6)
     killed_at("embeddings", 4)
     services.trouble = lambda number, call: None
-    shop.run()
+    shop.run(publish=True)
     assert shop.state.status == "ok"
     shop.check_corrections()
     assert shop.check_vectors() == 24
@@ -458,7 +460,7 @@ def test_what_was_answered_before_a_kill_is_never_asked_again(
     assert cost <= billed_usd(services) <= whole * 1.15
 
     asked, after = len(services.calls), shop.content()
-    shop.run()
+    shop.run(publish=True)
     assert len(services.calls) == asked
     assert shop.content() == after
     (tmp_path / "other").mkdir()
@@ -466,7 +468,7 @@ def test_what_was_answered_before_a_kill_is_never_asked_again(
     undisturbed.paid()
     undisturbed.pages(*range(24))
     monkeypatch.setenv("DATAFLOW_HOME", str(undisturbed.home))
-    undisturbed.run()
+    undisturbed.run(publish=True)
     assert undisturbed.content() == after
 
 
@@ -750,7 +752,7 @@ print("imported:", [name for name in heavy if name in sys.modules])
 
 def test_without_keys_everything_local_works_and_no_sdk_is_imported(shop: Shop) -> None:
     shop.pages(0, 1)
-    shop.libraries(docs={"corrections": {"model": "local"}}, plain={})
+    shop.libraries(docs={"corrections": {"model": "local"}})
     done = subprocess.run(
         [sys.executable, "-c", LOOK], cwd=shop.root, capture_output=True, text=True, check=False, timeout=120
     )
@@ -771,7 +773,7 @@ def test_a_question_is_embedded_once_and_words_have_to_do_without_a_key(
         limits={"budget_usd": 1.0},
     )
     shop.pages(*range(6))
-    shop.run()
+    shop.run(publish=True)
     calls = len(services.calls)
     told = shop.command("search", "the parcel 3", "--json")
     assert told.status == 0
@@ -782,7 +784,7 @@ def test_a_question_is_embedded_once_and_words_have_to_do_without_a_key(
     again = shop.command("search", "the parcel 3", "--json", "--mode", "semantic")
     assert again.status == 0
     assert len(services.calls) == calls + 1, "the second time its vector is in the store"
-    shop.run()
+    shop.run(publish=True)
     assert shop.rows("SELECT stage, items, model FROM model_calls WHERE stage = 'search'") == [
         ("search", 1, "voyage-4-lite")
     ]
@@ -810,7 +812,7 @@ def test_a_question_is_embedded_once_and_words_have_to_do_without_a_key(
 
 def test_meaning_is_compared_in_the_space_of_the_documents(shop: Shop, services: Loopback) -> None:
     shop.pages(*range(6))
-    shop.run()
+    shop.run(publish=True)
     # This Voyage gives equal vectors to equal texts of one kind, so a page's own words must find it first.
     for number in (2, 5):
         told = shop.command("search", mended(page(number).strip()), "--mode", "semantic", "--json", "--top-k", "1")

@@ -176,7 +176,7 @@ def test_the_length_of_the_vectors_follows_the_model_unless_it_is_named(
         ({"model": "openai:x", "dimension": 8, "query_model": "openai:x"}, "nothing with the model openai:x"),
         ({"model": "rerank-2.5"}, "local, one of voyage-code-3"),
         ({"model": "voyage:"}, "local, one of voyage-code-3"),
-        ({"concurrency": 17}, r"at most max_concurrency \(16\)"),
+        ({"concurrency": 17}, r"at most max_concurrency \(8\)"),
     ],
 )
 def test_embeddings_that_no_model_gives_are_refused(values: dict[str, object], said: str) -> None:

@@ -9,20 +9,47 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dataflow_assets.catalog import Catalog, split_partition
+from dataflow_assets.errors import ConfigurationError
 from dataflow_assets.flow.library_run import LibraryRun
 from dataflow_assets.flow.paid import budget_of, correction_question, language_model, open_ledger
 from dataflow_assets.models.base import CallFailed, LanguageModel
-from dataflow_assets.models.cheap_lane import CheapLane
+from dataflow_assets.models.cheap_lane import CheapLane, in_open_batches
 from dataflow_assets.models.editor import CorrectionQuestion, split_text
 from dataflow_assets.models.ledger import Batch
 from dataflow_assets.models.question import Account
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+def collect_batches(run: LibraryRun) -> None:
+    """Collect the batches of the run's partition that have ended, also those of models that are not asked any more."""
+    opened = open_ledger(run.home).open_batches(run.partition)
+
+    async def work() -> None:
+        # One after the other: each model's answers are read, and paid for, as that model's.
+        for model in dict.fromkeys(batch.model for batch in opened):
+            lane, _ = _lane(run, model)
+            try:
+                await lane.collect()
+            except ConfigurationError as error:
+                if model == run.settings.corrections.model:
+                    raise
+                logger.warning("Batches of %s are left: %s", model, error)  # the library itself needs no such key
+            finally:
+                await lane.close()
+
+    if opened:
+        _finished(work())
 
 
 def look_after_batches(run: LibraryRun, texts: Callable[[], Iterable[str]]) -> None:
@@ -33,37 +60,44 @@ def look_after_batches(run: LibraryRun, texts: Callable[[], Iterable[str]]) -> N
         texts: Gives the texts that want a correction; read only where there may be something to send.
     """
     settings, ledger = run.settings.corrections, open_ledger(run.home)
-    opened = ledger.open_batches(run.partition)
-    if settings.lane != "batch" and not opened:
+    collect_batches(run)
+    if settings.lane != "batch" and not ledger.open_batches():
         return
-    question = correction_question(run.settings, ledger, batch=True)
-    lane = CheapLane(
-        question,
-        ledger=ledger,
-        account=Account(run.library, run.run_id, budget_of(run.library, run.settings)),
-        partition=run.partition,
-        deadline_seconds=settings.deadline_seconds,
-        retries=settings.retries,
-        tally=run.tallies["corrections"],
-    )
 
     async def work() -> str | None:
+        lane, question = _lane(run, settings.model)
         try:
-            await lane.collect()
-            return await lane.submit(_parts(texts(), question)) if settings.lane == "batch" else None
+            return await lane.submit(_parts(texts(), question))
         finally:
             await lane.close()
 
-    unsent = _finished(work())
-    waits = _said(ledger.open_batches(run.partition))
+    unsent = _finished(work()) if settings.lane == "batch" else None
+    waits = _said(ledger.open_batches(run.partition) or ledger.open_batches())
 
     def parked(keys: Sequence[str]) -> Mapping[str, str]:
-        found = ledger.in_batches(keys)
+        found = in_open_batches(ledger, run.partition, keys)
         if settings.lane == "batch":
             return {key: waits if key in found else unsent or waits for key in keys if found.get(key) != ""}
         return {key: waits for key in keys if found.get(key)}
 
     run.parked = parked
+
+
+def _lane(run: LibraryRun, model: str) -> tuple[CheapLane, CorrectionQuestion]:
+    """Give the cheap lane of a model, and what is asked there."""
+    settings, ledger = run.settings, open_ledger(run.home)
+    corrections = settings.corrections.model_copy(update={"model": model})
+    question = correction_question(settings.model_copy(update={"corrections": corrections}), ledger, batch=True)
+    lane = CheapLane(
+        question,
+        ledger=ledger,
+        account=Account(run.library, run.run_id, budget_of(run.library, settings)),
+        partition=run.partition,
+        deadline_seconds=corrections.deadline_seconds,
+        retries=corrections.retries,
+        tally=run.tallies["corrections"],
+    )
+    return lane, question
 
 
 def _parts(texts: Iterable[str], question: CorrectionQuestion) -> Iterator[str]:
@@ -83,9 +117,9 @@ def _said(batches: Sequence[Batch]) -> str:
     )
 
 
-def _finished(work: Coroutine[Any, Any, str | None]) -> str | None:
+def _finished(work: Coroutine[Any, Any, Result]) -> Result:
     """Run something asynchronous to its end, whether or not a loop is running here."""
-    outcome: list[str | None] = []
+    outcome: list[Result] = []
     broken: list[BaseException] = []
 
     def target() -> None:
@@ -121,9 +155,9 @@ def batches_to_collect(home: Path, catalog: Catalog) -> tuple[dict[str, str], st
                 if batch.partition in ready or name not in catalog.libraries:
                     continue
                 settings = catalog.library(name).corrections
-                if settings.model not in models and settings.model == batch.model:
-                    models[settings.model] = language_model(settings)
-                lane = models[batch.model].batches if batch.model in models else None
+                if batch.model not in models:
+                    models[batch.model] = language_model(settings.model_copy(update={"model": batch.model}))
+                lane = models[batch.model].batches
                 overdue = time.time() > batch.deadline_at
                 try:
                     ended = batch.batch_id is None or (lane is not None and await lane.ended(batch.batch_id))

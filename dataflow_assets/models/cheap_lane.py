@@ -41,6 +41,24 @@ OVERDUE_SECONDS = 3600.0
 POLL_SECONDS = 0.5
 
 
+def in_open_batches(ledger: Ledger, partition: str, keys: Sequence[str]) -> dict[str, str]:
+    """Say which texts a batch is asking about.
+
+    Batches of other partitions count until their deadline only: theirs may be a library that nobody runs any more.
+
+    Returns:
+        Key -> the batch, or "" where a batch had no answer, and the text goes the direct way.
+    """
+    found = ledger.in_batches(keys)
+    if not found:
+        return found
+    now = time.time()
+    counting = {
+        batch.local_id for batch in ledger.open_batches() if batch.partition == partition or now <= batch.deadline_at
+    }
+    return {key: local_id for key, local_id in found.items() if not local_id or local_id in counting}
+
+
 class CheapLane:
     """Sends and collects the batches of one partition.
 
@@ -89,20 +107,22 @@ class CheapLane:
             try:
                 await self._look_after(batch)
             except CallFailed as failure:
-                if not await self._is_unknown(batch, failure):
-                    self._raise_if_fatal(failure)
-                logger.warning("The batch %s cannot be asked for now: %s", batch.batch_id or batch.local_id, failure)
+                await self._cannot_be_asked_for(batch, failure)
 
-    async def _is_unknown(self, batch: Batch, failure: CallFailed) -> bool:
-        """Say whether the service knows no such batch, as with the key of another account; overdue, it is given up."""
-        if failure.status != 404 or batch.batch_id is None:
-            return False
-        if batch.batch_id in await self._lane.recent():  # a service that is there, and not at a wrong address
-            return False
-        if time.time() > batch.deadline_at:
+    async def _cannot_be_asked_for(self, batch: Batch, failure: CallFailed) -> None:
+        """Leave a batch to the next run; give up one that is overdue and that the service does not know."""
+        unknown = False
+        if failure.status == 404 and batch.batch_id is not None:
+            try:  # at a wrong address nothing is known
+                unknown = batch.batch_id not in await self._lane.recent()
+            except CallFailed as other:
+                failure = other
+        if not unknown:
+            self._raise_if_fatal(failure)
+        elif time.time() > batch.deadline_at:
             self._settle(batch, "lost", Usage(), 0.0, {}, {}, "The service does not know the batch.", maybe=True)
             self._ledger.end_batch(batch.local_id, direct=True)
-        return True
+        logger.warning("The batch %s cannot be asked for now: %s", batch.batch_id or batch.local_id, failure)
 
     async def _look_after(self, batch: Batch) -> None:
         if batch.batch_id is None:
@@ -279,7 +299,7 @@ class CheapLane:
 
     def _unsent(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         keys = [key for key, _ in pairs]
-        known = self._ledger.find(keys).keys() | self._ledger.in_batches(keys).keys()
+        known = self._ledger.find(keys).keys() | in_open_batches(self._ledger, self._partition, keys).keys()
         mine = self._ledger.claim([key for key in keys if key not in known])
         self._claimed |= mine
         return [(key, text) for key, text in pairs if key in mine]

@@ -27,7 +27,7 @@ from dataflow_assets.stages.guard import (
     protected_pieces,
 )
 
-CODE_VERSION = "5"
+CODE_VERSION = "6"
 """Part of the stage's fingerprint: raised when the same proposer, settings and text may give another row, that is with
 every change of the rules here, in `stages.guard`, and of what `models.typos` chooses."""
 

@@ -155,14 +155,18 @@ def is_rewriting(verdict: Verdict) -> bool:
     return not verdict.accepted and (reason.startswith(_REWRITES) or "characters would change" in reason)
 
 
+def _refusal(original: str, pieces: _Pieces, edit: Edit) -> str | None:
+    """Name what an edit breaks: that it is another text says more than that it touches a piece."""
+    rule = _broken_rule(original, edit)
+    return rule if rule is not None and rule.startswith(_REWRITES) else pieces.touched_by(edit) or rule
+
+
 def _kept(original: str, pieces: _Pieces, groups: Sequence[Sequence[Edit]], max_change: float) -> Verdict:
     """Keep the groups of edits that break no rule, each as a whole."""
     good: list[Edit] = []
     reason = None
     for group in groups:
-        broken = next(
-            (said for edit in group if (said := pieces.touched_by(edit) or _broken_rule(original, edit))), None
-        )
+        broken = next((said for edit in group if (said := _refusal(original, pieces, edit))), None)
         if broken is None:
             good += group
         elif reason is None:
