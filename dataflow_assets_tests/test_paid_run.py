@@ -16,7 +16,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,9 @@ PRICES = {
 CLAUDE = {"model": "claude-haiku-5-5"}
 VOYAGE = {"model": "voyage-code-3", "dimension": 256}
 BOTH = ("messages", "embeddings")
+ASKING = ("corrections", "embeddings", "quality_report")
+UNPUBLISHED = ("raw_documents", "validated_documents", "chunks", *ASKING)
+EVERYTHING = (*UNPUBLISHED, "search_index")
 
 
 @dataclass
@@ -79,20 +82,13 @@ class Shop(Project):
         said = {name: {"source": source, **settings} for name, settings in libraries.items()}
         self.catalog_path.write_text(json.dumps({"libraries": said}))
 
-    def job(self, *left_out: str) -> dg.JobDefinition:
-        """Give the job over all assets but some, without their checks, which take as long as all else."""
-        workspace = Workspace(home=str(self.home), catalog=str(self.catalog_path))
-        defs = build_defs(workspace=workspace)
-        assets = defs.resolve_job_def("refresh_library").asset_layer.executable_asset_keys
-        wanted = {asset for asset in assets if asset.path[-1] not in left_out}
-        whole = defs.resolve_implicit_global_asset_job_def()
-        return whole.get_subset(asset_selection=wanted, asset_check_selection=set())
-
     def run(
-        self, partition: str = "docs", *, accept_deletes: bool = False, publish: bool = False
+        self, partition: str = "docs", *, accept_deletes: bool = False, assets: Sequence[str] = UNPUBLISHED
     ) -> dict[str, dict[str, Any]]:
-        """Refresh a partition through Dagster; give each asset's metadata. Only what is searched has to be published."""
-        job = self.job(*(() if publish else ("search_index",)))
+        """Materialise assets of a partition, without their checks, which take as long as all else; give their metadata."""
+        workspace = Workspace(home=str(self.home), catalog=str(self.catalog_path))
+        whole = build_defs(workspace=workspace).resolve_implicit_global_asset_job_def()
+        job = whole.get_subset(asset_selection={dg.AssetKey(name) for name in assets}, asset_check_selection=set())
         self.instance.add_dynamic_partitions("library", [partition])
         config = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         result = job.execute_in_process(instance=self.instance, partition_key=partition, run_config=config)
@@ -102,6 +98,10 @@ class Shop(Project):
             found = event.step_materialization_data.materialization
             told[found.asset_key.path[-1]] = {name: value.value for name, value in found.metadata.items()}
         return told
+
+    def ask(self, partition: str = "docs") -> dict[str, dict[str, Any]]:
+        """Materialise only what asks, and the report: for runs before which no document changed."""
+        return self.run(partition, assets=ASKING)
 
     def pages(self, *numbers: int) -> None:
         for number in numbers:
@@ -220,7 +220,7 @@ def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
 
 def test_each_text_gets_its_own_correction_and_vector_and_everything_is_booked(shop: Shop, services: Loopback) -> None:
     shop.pages(*range(40))
-    told = shop.run(publish=True)
+    told = shop.run(assets=EVERYTHING)
     texts = shop.texts()
     assert len(texts) == 40
     shop.check_corrections()
@@ -256,7 +256,7 @@ def test_each_text_gets_its_own_correction_and_vector_and_everything_is_booked(s
     assert cost == pytest.approx(billed_usd(services))
 
     before, calls, booked = shop.tables(), len(services.calls), shop.rows("SELECT * FROM model_calls ORDER BY call_id")
-    told = shop.run(publish=True)
+    told = shop.run(assets=EVERYTHING)
     assert len(services.calls) == calls
     assert shop.tables() == before
     assert shop.rows("SELECT * FROM model_calls ORDER BY call_id") == booked
@@ -310,20 +310,20 @@ def test_another_model_is_asked_anew_and_the_first_one_costs_nothing_when_it_com
     shop: Shop, services: Loopback
 ) -> None:
     shop.pages(*range(6))
-    shop.run(publish=True)
+    shop.run(assets=EVERYTHING)
     first, generation, calls = shop.content(), shop.index.published("docs"), len(services.calls)
     own = Counter(own for own, _ in shop.texts().values())
     searched = Counter(searched for _, searched in shop.texts().values())
 
     shop.paid(corrections={"model": "claude-sonnet-5-5"})
-    shop.run(publish=True)
+    shop.run(assets=EVERYTHING)
     assert asked_since(services, calls, "messages") == own
     assert asked_since(services, calls, "embeddings") == {}, "the same corrections, hence the same vectors"
     assert shop.rows("SELECT DISTINCT model FROM corrections") == [("claude-sonnet-5-5",)]
 
     calls = len(services.calls)
     shop.paid(embeddings={"model": "voyage-4-large"})
-    shop.run(publish=True)
+    shop.run(assets=EVERYTHING)
     assert asked_since(services, calls, "embeddings") == searched
     assert {call.body["model"] for call in services.calls[calls:] if call.endpoint == "embeddings"} == {
         "voyage-4-large"
@@ -338,7 +338,7 @@ def test_another_model_is_asked_anew_and_the_first_one_costs_nothing_when_it_com
 
     calls = len(services.calls)
     shop.paid()
-    shop.run(publish=True)
+    shop.run(assets=EVERYTHING)
     assert len(services.calls) == calls
     again = shop.content()
     # A published generation's name is new each time; all else is as it was.
@@ -354,12 +354,12 @@ def test_house_rules_decide_what_is_asked_anew(shop: Shop, services: Loopback) -
     calls = len(services.calls)
 
     shop.paid(corrections={"max_change": 0.5})
-    shop.run()
+    shop.ask()
     assert len(services.calls) == calls, "the answers are there; they are only judged once more"
     shop.check_corrections()
 
     shop.paid(corrections={"max_change": 0.01})
-    told = shop.run()
+    told = shop.ask()
     # Mending three words changes more than a hundredth: each such text is asked about once more, alone, and then refused.
     assert asked_since(services, calls, "messages") == Counter(page(n).strip() for n in (1, 3))
     assert told["corrections"]["asked_again_alone"] == 2
@@ -373,12 +373,12 @@ def test_house_rules_decide_what_is_asked_anew(shop: Shop, services: Loopback) -
 
     calls = len(services.calls)
     shop.paid()
-    shop.run()
+    shop.ask()
     assert len(services.calls) == calls
     shop.check_corrections()
 
     shop.paid(corrections={"glossary": ["teh"]})
-    shop.run()
+    shop.ask()
     assert asked_since(services, calls, "messages") == Counter(page(n).strip() for n in range(4))
     assert all("teh" in json.dumps(call.body["system"]) for call in services.calls[calls:] if "system" in call.body)
     mending = page(1).strip().replace("Untill", "Untill").replace("recieve", "receive")
@@ -402,7 +402,7 @@ def test_documents_that_the_settings_leave_out_are_not_asked_about(shop: Shop, s
 
     calls = len(services.calls)
     shop.paid(corrections={"doc_types": ["message"]})
-    told = shop.run()
+    told = shop.ask()
     assert asked_since(services, calls, "messages") == {}
     assert shop.rows("SELECT DISTINCT status FROM corrections") == [("skipped",)]
     assert (told["corrections"]["changed"], told["corrections"]["failed"]) == (1, 0)
@@ -441,7 +441,7 @@ def test_what_was_answered_before_a_kill_is_never_asked_again(
     killed_at("messages", 6)
     killed_at("embeddings", 4)
     services.trouble = lambda number, call: None
-    shop.run(publish=True)
+    shop.run(assets=EVERYTHING)
     assert shop.state.status == "ok"
     shop.check_corrections()
     assert shop.check_vectors() == 24
@@ -460,7 +460,7 @@ def test_what_was_answered_before_a_kill_is_never_asked_again(
     assert cost <= billed_usd(services) <= whole * 1.15
 
     asked, after = len(services.calls), shop.content()
-    shop.run(publish=True)
+    shop.run(assets=EVERYTHING)
     assert len(services.calls) == asked
     assert shop.content() == after
     (tmp_path / "other").mkdir()
@@ -468,7 +468,7 @@ def test_what_was_answered_before_a_kill_is_never_asked_again(
     undisturbed.paid()
     undisturbed.pages(*range(24))
     monkeypatch.setenv("DATAFLOW_HOME", str(undisturbed.home))
-    undisturbed.run(publish=True)
+    undisturbed.run(assets=EVERYTHING)
     assert undisturbed.content() == after
 
 
@@ -500,7 +500,7 @@ def test_a_budget_stops_a_run_and_a_higher_one_continues_it(shop: Shop, services
     assert status["cost_usd"] == pytest.approx(billed_usd(services))
     assert "budget" in status["last_run"]["message"]
 
-    shop.run()
+    shop.ask()
     assert shop.state.status == "incomplete"
     assert billed_usd(services) <= budget
 
@@ -538,7 +538,7 @@ def test_a_monthly_budget_is_new_with_the_month(shop: Shop, services: Loopback) 
         ledger.execute("UPDATE spending SET month = '2001-01'")
         ledger.execute("UPDATE calls SET month = '2001-01'")
     ledger.close()
-    shop.run()
+    shop.ask()
     assert len(services.calls) > calls
     assert spent < billed_usd(services) <= 2 * limit
     assert set(services.billed().values()) == {1}
@@ -606,7 +606,7 @@ def test_a_wrong_key_costs_one_call_keeps_what_is_stored_and_stops_no_other_libr
         ("unchanged", 10),
     ]
     calls = len(services.calls)
-    shop.run("paid")
+    shop.ask("paid")
     assert asked_since(services, calls, "messages") == {}
     assert shop.check_vectors(library="paid") == 20
     assert set(services.billed().values()) == {1}
@@ -682,7 +682,7 @@ def test_a_storm_leaves_every_row_right_or_failed_and_the_next_run_asks_for_just
         "SELECT coalesce(corrected_text, text) FROM embeddings e JOIN corrections USING (chunk_id) "
         "JOIN chunks USING (chunk_id) WHERE e.status = 'embedded'"
     )}  # fmt: skip
-    shop.run()
+    shop.ask()
     assert shop.state.status == "ok"
     assert asked_since(services, calls, "messages") == failed_corrections
     shop.check_corrections()
@@ -690,7 +690,7 @@ def test_a_storm_leaves_every_row_right_or_failed_and_the_next_run_asks_for_just
     searched = {searched for _, searched in shop.texts().values()}
     assert asked_since(services, calls, "embeddings") == Counter(searched - embedded)
     calls = len(services.calls)
-    shop.run()
+    shop.ask()
     assert len(services.calls) == calls
     ((cost,),) = shop.rows("SELECT sum(cost_usd) FROM model_calls WHERE status = 'ok'")
     answered = [row for row in services.calls if row.billed and row.status == 200]
@@ -739,7 +739,7 @@ def test_no_key_is_left_anywhere(shop: Shop, services: Loopback, caplog: pytest.
 LOOK = """
 import sys
 from dataflow_assets.cli import main
-for words in (["run"], ["plan"], ["search", "parcel 1"], ["status"]):
+for words in (["run"], ["search", "parcel 1"]):
     sys.argv = ["dataflow", *words]
     try:
         main()
@@ -773,7 +773,7 @@ def test_a_question_is_embedded_once_and_words_have_to_do_without_a_key(
         limits={"budget_usd": 1.0},
     )
     shop.pages(*range(6))
-    shop.run(publish=True)
+    shop.run(assets=EVERYTHING)
     calls = len(services.calls)
     told = shop.command("search", "the parcel 3", "--json")
     assert told.status == 0
@@ -784,7 +784,7 @@ def test_a_question_is_embedded_once_and_words_have_to_do_without_a_key(
     again = shop.command("search", "the parcel 3", "--json", "--mode", "semantic")
     assert again.status == 0
     assert len(services.calls) == calls + 1, "the second time its vector is in the store"
-    shop.run(publish=True)
+    shop.run(assets=EVERYTHING)
     assert shop.rows("SELECT stage, items, model FROM model_calls WHERE stage = 'search'") == [
         ("search", 1, "voyage-4-lite")
     ]
@@ -812,7 +812,7 @@ def test_a_question_is_embedded_once_and_words_have_to_do_without_a_key(
 
 def test_meaning_is_compared_in_the_space_of_the_documents(shop: Shop, services: Loopback) -> None:
     shop.pages(*range(6))
-    shop.run(publish=True)
+    shop.run(assets=EVERYTHING)
     # This Voyage gives equal vectors to equal texts of one kind, so a page's own words must find it first.
     for number in (2, 5):
         told = shop.command("search", mended(page(number).strip()), "--mode", "semantic", "--json", "--top-k", "1")

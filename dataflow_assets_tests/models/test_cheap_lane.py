@@ -105,12 +105,12 @@ def test_a_batch_is_sent_waited_for_and_collected_at_half_the_price(lane: tuple[
     outcome = told.json["libraries"]["docs"]
     assert (outcome["status"], outcome["stages"]["corrections"]["failed"]) == ("failed", 6)
 
-    shop.run()
+    shop.ask()
     assert shop.state.status == "incomplete"
     assert len(services.calls) == 1, "while it is open nothing is sent, neither again nor directly"
 
     end_batches(services)
-    told = shop.run()
+    told = shop.ask()
     assert only(services, "messages") == []
     assert (told["corrections"]["calls"], told["corrections"]["asked_anew"]) == (1, 6)
     assert told["corrections"]["answers_from_store"] == 0
@@ -131,7 +131,7 @@ def test_a_batch_is_sent_waited_for_and_collected_at_half_the_price(lane: tuple[
     finished(shop, services, 6)
 
     before, calls = shop.tables(), len(services.calls)
-    shop.run()
+    shop.ask()
     assert (shop.tables(), len(services.calls)) == (before, calls)
     shop.pages(6)
     shop.run()
@@ -171,11 +171,11 @@ def test_a_batch_whose_receipt_was_lost_is_found_again_and_not_sent_twice(lane: 
     mine = services.batches["msgbatch_0000"]
     strange = [{**request, "custom_id": f"other-{n}"} for n, request in enumerate(mine["requests"])]
     services.batches["msgbatch_0001"] = {"requests": strange, "ends": 0.0, "off": True}
-    shop.run()
+    shop.ask()
     assert len(only(services, "batches")) == 1
     assert shop.state.status == "incomplete"
     end_batches(services)
-    shop.run()
+    shop.ask()
     assert len(only(services, "batches")) == 1
     assert ledger(shop, "SELECT batch_id, state FROM batches") == [("msgbatch_0000", "ended")]
     finished(shop, services, 6)
@@ -188,11 +188,11 @@ def test_a_batch_that_never_arrived_is_sent_again(lane: tuple[Shop, Loopback]) -
     shop.run()
     assert services.batches == {}
     assert shop.state.status == "incomplete"
-    shop.run()
+    shop.ask()
     assert texts_of(services) == own(*range(6))
     assert ledger(shop, "SELECT state FROM batches ORDER BY created_at") == [("ended",), ("sent",)]
     end_batches(services)
-    shop.run()
+    shop.ask()
     finished(shop, services, 6)
     assert shop.rows("SELECT status, cost_usd, held_usd FROM model_calls WHERE status <> 'ok'") == [
         ("connection", 0.0, 0.0)
@@ -214,13 +214,13 @@ def test_a_busy_service_takes_the_batch_later_and_a_wrong_key_stops_the_run(
     services.trouble = lambda number, call: (
         Trouble((529, 429)[number % 2], {"retry-after": "0"}) if number < 3 else None
     )
-    shop.run()
+    shop.ask()
     assert [call.status for call in only(services, "batches")] == [401, 429, 529, 200]
     assert texts_of(services) == own(*range(4))
     assert ledger(shop, "SELECT state FROM batches WHERE batch_id IS NOT NULL") == [("sent",)]
     end_batches(services)
     services.trouble = lambda number, call: None
-    shop.run()
+    shop.ask()
     finished(shop, services, 4)
 
 
@@ -243,7 +243,7 @@ def test_a_process_that_is_killed_while_it_sends_leaves_a_batch_that_is_adopted(
     assert len(services.batches) == len(only(services, "batches")) == 1
     assert shop.state.status == "incomplete"
     end_batches(services)
-    shop.run()
+    shop.ask()
     assert len(only(services, "batches")) == 1
     finished(shop, services, 6)
 
@@ -262,7 +262,7 @@ def test_requests_that_failed_in_the_batch_go_the_direct_way(lane: tuple[Shop, L
         return Trouble(500) if first & set(call.texts) else Trouble(say="Sorry?") if garbled & set(call.texts) else None
 
     services.trouble = errors
-    shop.run()
+    shop.ask()
     asked = Counter(text for call in only(services, "messages") for text in call.texts)
     errored = {text for call in services.calls if call.endpoint == "batches" for text in call.texts} - {
         text for call in only(services, "batch_item") for text in call.texts
@@ -280,7 +280,7 @@ def test_requests_that_failed_in_the_batch_go_the_direct_way(lane: tuple[Shop, L
     ((count,),) = shop.rows("SELECT count(*) FROM model_calls WHERE error IS NOT NULL")
     assert count == 1
     calls = len(services.calls)
-    shop.run()
+    shop.ask()
     assert len(services.calls) == calls
 
 
@@ -290,7 +290,7 @@ def test_a_batch_that_is_late_is_given_up_and_its_texts_go_the_direct_way(lane: 
     shop.pages(*range(4))
     shop.run()
     assert shop.state.status == "incomplete"
-    shop.run()
+    shop.ask()
     assert services.batches["msgbatch_0000"]["off"]
     assert Counter(text for call in only(services, "messages") for text in call.texts) == own(*range(4))
     finished(shop, services, 4)
@@ -309,7 +309,7 @@ def test_texts_in_an_open_batch_are_not_paid_twice_when_the_lane_is_changed(lane
     assert shop.rows("SELECT waiting, count(*) FROM corrections GROUP BY 1 ORDER BY 1") == [(False, 2), (True, 4)]
     assert shop.check_vectors() == 2
     end_batches(services)
-    shop.run()
+    shop.ask()
     assert len(services.batches) == 1
     finished(shop, services, 6)
 
@@ -325,8 +325,8 @@ def test_a_library_with_the_same_texts_waits_for_the_batch_of_another_one(lane: 
     assert [request.partition_key for request in tick(shop) if isinstance(request, dg.RunRequest)] == []
     end_batches(services)
     assert [request.partition_key for request in tick(shop) if isinstance(request, dg.RunRequest)] == ["first"]
-    shop.run("first")
-    told = shop.run("second")
+    shop.ask("first")
+    told = shop.ask("second")
     assert (told["corrections"]["answers_from_store"], told["corrections"]["cost_usd"]) == (4, 0)
     assert shop.check_vectors(library="second") == 4
     assert max(services.billed().values()) == 1
@@ -351,9 +351,9 @@ def test_a_library_in_the_direct_lane_waits_for_the_batch_of_another_one_until_i
     shop.run("third")
     assert len(services.batches) == 2
     end_batches(services)
-    shop.run("third")
+    shop.ask("third")
     assert shop.check_vectors(library="third") == 4
-    shop.run("second")
+    shop.ask("second")
     assert shop.check_vectors(library="second") == 4
     assert only(services, "messages") == []
 
@@ -363,14 +363,14 @@ def test_a_batch_is_collected_as_the_model_that_answers_it(lane: tuple[Shop, Loo
     shop.pages(*range(4))
     shop.run()
     shop.paid(corrections={**LANE, "model": "claude-sonnet-5-5"})
-    shop.run()
+    shop.ask()
     assert [call.body["requests"][0]["params"]["model"] for call in only(services, "batches")] == [
         "claude-haiku-5-5",
         "claude-sonnet-5-5",
     ]
     end_batches(services)
     assert [isinstance(said, dg.RunRequest) for said in tick(shop)] == [True]
-    shop.run()
+    shop.ask()
     assert shop.rows("SELECT DISTINCT model FROM corrections") == [("claude-sonnet-5-5",)]
     costs = dict(shop.rows("SELECT model, cost_usd FROM model_calls WHERE stage = 'corrections'"))
     for model, cost in costs.items():
@@ -379,7 +379,7 @@ def test_a_batch_is_collected_as_the_model_that_answers_it(lane: tuple[Shop, Loo
     assert set(costs) == {"claude-haiku-5-5", "claude-sonnet-5-5"}
     calls = len(services.calls)
     shop.paid(corrections=LANE)
-    shop.run()
+    shop.ask()
     assert len(services.calls) == calls, "what the first model answered is there"
     shop.check_corrections()
 
@@ -402,14 +402,14 @@ def test_a_batch_that_the_service_does_not_know_holds_nothing_up_when_it_is_over
         shop.pages(*range(4))
         shop.run()
         services.batches.clear()
-        shop.run()
+        shop.ask()
         assert shop.state.status == "incomplete", "it may be there with another key"
         assert len(services.calls) == 1
         connection = sqlite3.connect(shop.home / "ledger.sqlite")
         connection.execute("UPDATE batches SET deadline_at = 1.0")
         connection.commit()
         connection.close()
-        shop.run()
+        shop.ask()
         assert shop.state.status == "ok"
         assert Counter(text for call in only(services, "messages") for text in call.texts) == own(*range(4))
         assert shop.rows("SELECT status, held_usd > 0 FROM model_calls WHERE cost_usd = 0") == [("lost", True)]
@@ -432,15 +432,15 @@ def test_a_budget_pays_for_a_part_of_a_batch_and_the_rest_follows_when_it_is_rai
     assert ledger(shop, "SELECT sum(usd) FROM spending")[0][0] <= budget
     assert ledger(shop, "SELECT count(*) FROM claims") == [(0,)]
     end_batches(services)
-    shop.run()
+    shop.ask()
     assert billed_usd(services) <= budget
     assert shop.state.status == "incomplete"
     assert "budget" in (shop.state.message or "")
     shop.paid(corrections=LANE, limits={"budget_usd": 1.0})
     for _ in range(2):
-        shop.run()
+        shop.ask()
         end_batches(services)
-    shop.run()
+    shop.ask()
     assert texts_of(services) == own(*range(16)), "and no text lay in two batches"
     finished(shop, services, 16)
 
@@ -472,13 +472,13 @@ def test_several_batches_are_sent_and_collected(lane: tuple[Shop, Loopback], mon
     assert f"{len(services.batches) - 1} more" in (shop.state.message or "")
     # One of them ends before the others.
     services.batches["msgbatch_0001"]["ends"] = 0.0
-    shop.run()
+    shop.ask()
     assert shop.state.status == "incomplete"
     ((corrected,),) = shop.rows("SELECT count(*) FROM corrections WHERE NOT waiting")
     assert corrected == len({text for call in only(services, "batch_item") for text in call.texts}) > 0
     assert shop.check_vectors() == corrected
     end_batches(services)
-    shop.run()
+    shop.ask()
     finished(shop, services, 12)
 
 
@@ -532,7 +532,7 @@ def test_answers_of_a_batch_are_judged_like_others(lane: tuple[Shop, Loopback]) 
         return json.dumps({"texts": [{"id": i, "edits": [mend if "teh" in text else rewrite]} for i, text in asked]})
 
     services.trouble = lambda number, call: Trouble(say=say) if call.endpoint == "batch_item" else None
-    shop.run()
+    shop.ask()
     (again,) = only(services, "messages")
     assert again.texts == [page(2).strip()], "asked about once more, alone and directly"
     rows = shop.rows("SELECT text, status, corrected_text FROM corrections JOIN chunks USING (chunk_id) ORDER BY 1")
