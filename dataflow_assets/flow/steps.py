@@ -318,11 +318,13 @@ CORRECTIONS = Step(
         record=Correction,
         parent="chunk_id",
         upstream=lambda scope: (
-            f"SELECT chunk_id, document_id, text_hash, protected_spans FROM chunks WHERE {scope.where()}"
+            "SELECT c.chunk_id, c.document_id, c.text_hash, c.protected_spans, v.language, v.doc_type "
+            f"FROM chunks c JOIN validated_documents v USING (document_id) WHERE {scope.where('c')}"
         ),
-        depends_on=("text_hash", "protected_spans"),
+        # The last two decide whether a document is left out.
+        depends_on=("text_hash", "protected_spans", "language", "doc_type"),
         export=(
-            "SELECT s.*, c.text, v.language, v.doc_type, v.source_uri FROM stale s JOIN chunks c USING (chunk_id) "
+            "SELECT s.*, c.text, v.source_uri FROM stale s JOIN chunks c USING (chunk_id) "
             "JOIN validated_documents v ON v.document_id = c.document_id"
         ),
         retry="status = 'failed'",
