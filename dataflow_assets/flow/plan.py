@@ -105,7 +105,10 @@ class _Forecast:
 
     def _look(self) -> None:
         found = self._ledger.find(list(self._texts)) if self._ledger.exists else {}
-        asked = {key: text for key, text in self._texts.items() if key not in found}
+        # What a batch is asking about is paid for already.
+        batched = {key for key, batch in self._ledger.in_batches(list(self._texts)).items() if batch}
+        asked = {key: text for key, text in self._texts.items() if key not in found and key not in batched}
+        self._stored += len(batched - found.keys())
         for key in found:
             self._stored += 1
             self._unsent += len(self._texts[key].encode("utf-8", "replace"))
@@ -201,7 +204,7 @@ def _plan(run: LibraryRun) -> Plan:
             cut, cut_tokens = cut + 1, cut_tokens + chunk.token_count
             if chunk.chunk_id not in known:
                 new, new_tokens = new + 1, new_tokens + chunk.token_count
-                if _is_asked(run, chunk, document):
+                if _is_asked(run, document):
                     forecasts["corrections"].add(chunk.text)
                 forecasts["embeddings"].add(chunk.text)
 
@@ -302,8 +305,8 @@ def _forecasts(run: LibraryRun) -> dict[str, _Forecast]:
     }
 
 
-def _is_asked(run: LibraryRun, chunk: Chunk, document: ValidatedDocument | dict[str, Any]) -> bool:
-    """Say whether somebody would be asked to correct a chunk."""
+def _is_asked(run: LibraryRun, document: ValidatedDocument | dict[str, Any]) -> bool:
+    """Say whether somebody would be asked to correct a document's chunks."""
     settings = run.settings.corrections
     if not settings.selective:
         return True
@@ -311,7 +314,7 @@ def _is_asked(run: LibraryRun, chunk: Chunk, document: ValidatedDocument | dict[
         name: document[name] if isinstance(document, dict) else getattr(document, name)
         for name in ("language", "doc_type", "source_uri")
     }
-    text = ChunkText(run.library, chunk.chunk_id, chunk.document_id, chunk.text, chunk.text_hash, (), "", **told)
+    text = ChunkText(run.library, "", "", "", "", (), "", **told)
     return skip_chunk(text, settings) is None
 
 
@@ -327,5 +330,6 @@ def _again(run: LibraryRun, table: str, stale: int, forecast: _Forecast) -> int:
     for batch in read_batches(exported):
         for row in batch:
             tokens += count_tokens(row["text"])
-            forecast.add(row["text"])
+            if table != "corrections" or _is_asked(run, row):
+                forecast.add(row["text"])
     return tokens

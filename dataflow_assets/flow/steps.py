@@ -57,11 +57,15 @@ class Step:
     weight: Callable[[Any], int]
     """Rough size of a record made, in characters; bounds what is held in memory."""
     settles_duplicates: bool = False
+    before: Callable[[LibraryRun], None] | None = None
+    """Runs first, also where nothing is stale."""
 
 
 def run_step(run: LibraryRun, step: Step) -> Changes:
     """Do a step's outstanding work and leave what it made in the spool; the tables are not touched."""
     derivation, scope = step.derivation, run.scope
+    if step.before is not None:
+        step.before(run)
     exported = run.spool / f"{derivation.table}.stale.parquet"
     with run.warehouse.reading() as connection:
         pending = detect(connection, derivation, scope, step.fingerprint(run), exported)
@@ -88,7 +92,7 @@ def run_step(run: LibraryRun, step: Step) -> Changes:
     if step.settles_duplicates and not changes.empty:
         _settle_duplicates(changes, run)
     tally = run.tallies.get(derivation.table)
-    if tally is not None and (tally.texts or tally.stopped):
+    if tally is not None and (tally.texts or tally.calls or tally.stopped):
         _account_for(changes, run, tally)
     return changes
 
@@ -248,7 +252,7 @@ CHUNKS = Step(
         ),
         depends_on=("text_hash", "markup"),
         export=(
-            "SELECT s.document_id, s.markup, s.input_hash, v.text FROM stale s JOIN validated_documents v USING (document_id)"
+            "SELECT s.document_id, s.markup, s.input_hash, v.text, v.language, v.doc_type, v.source_uri FROM stale s JOIN validated_documents v USING (document_id)"
         ),
     ),
     fingerprint=_chunk_fingerprint,
@@ -265,6 +269,14 @@ def _correction_fingerprint(run: LibraryRun) -> str:
 
     name = run.corrector.name if run.corrector else None
     return fingerprint_of(correct.CODE_VERSION, run.settings.corrections.deciding, name)
+
+
+def _collect_batches(run: LibraryRun) -> None:
+    """Collect what batches have answered, also where their texts are gone: it is paid for."""
+    if (run.home / "ledger.sqlite").exists():
+        from dataflow_assets.flow.cheap_lane import collect_batches
+
+        collect_batches(run)
 
 
 def _correct(run: LibraryRun, exported: Path, notes: Notes) -> Iterator[Correction]:
@@ -331,6 +343,7 @@ CORRECTIONS = Step(
     ),
     fingerprint=_correction_fingerprint,
     work=_correct,
+    before=_collect_batches,
     weight=lambda correction: len(correction.corrected_text or ""),
 )
 
