@@ -406,7 +406,8 @@ def _paid_embedder_for(description: Mapping[str, Any], catalog: Catalog) -> Embe
     from dataflow_assets.errors import CredentialError
     from dataflow_assets.flow.paid import credential_problem, paid_embedder
     from dataflow_assets.models.question import Tally
-    from dataflow_assets.settings import EmbeddingSettings, FilesSource, LibrarySettings
+    from dataflow_assets.settings import EmbeddingSettings, LibrarySettings
+    from dataflow_assets.source_settings import FilesSource
 
     name = str(description.get("library", ""))
     settings = catalog.libraries.get(name) or LibrarySettings(source=FilesSource(path="."))

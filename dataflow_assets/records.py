@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from dataflow_assets.settings import DocType, Severity
@@ -63,6 +64,28 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """A span of a document's text that something is known of: a page of a PDF, a message of a conversation.
+
+    Sections of one kind follow each other and do not overlap; pages and messages never stand in the same document.
+    """
+
+    start: int
+    """First code point."""
+    end: int
+    """One past the last code point."""
+    page: int | None = None
+    """The page's number, from 1."""
+    role: str | None = None
+    """Who said it; sections with a role are messages."""
+    said_at: str | None = None
+    """When, in ISO 8601."""
+    message_id: str | None = None
+    reply_to: str | None = None
+    """The id of the message that it answers."""
+
+
+@dataclass(frozen=True, slots=True)
 class RawDocument:
     """What a source lists and what became of fetching it. The bytes lie in the document store under `content_hash`."""
 
@@ -72,6 +95,14 @@ class RawDocument:
     library: Annotated[str, Column("VARCHAR", "The library.")]
     document_id: Annotated[
         str, Column("VARCHAR", "Identity of the item at its source: the same in every run and home.")
+    ]
+    item_id: Annotated[
+        str,
+        Column(
+            "VARCHAR",
+            "The listed item that it came with: its own id, or that of the archive or mail that it was in.",
+            role="trace",
+        ),
     ]
     source_type: Annotated[str, Column("VARCHAR", "The kind of source.")]
     source_uri: Annotated[
@@ -107,6 +138,8 @@ class ReadDocument:
     markup: str
     """How `text` is marked up: `text`, `markdown` or `rst`."""
     tags: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
+    """Its pages or messages, in order."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """What else is known: `encoding`, `front_matter`, `authors`, `date` ... Values are JSON."""
     findings: tuple[Finding, ...] = ()
@@ -132,6 +165,10 @@ class ValidatedDocument:
     markup: Annotated[str, Column("VARCHAR", "How the text is marked up: text, markdown or rst.")]
     text: Annotated[str | None, Column("VARCHAR", "The text; NULL where there is none.")]
     text_hash: Annotated[str | None, Column("VARCHAR", "SHA-256 of the text.")]
+    sections: Annotated[
+        str | None,
+        Column("JSON", "Its pages or messages: start, end, and page, or role, said_at, message_id, reply_to."),
+    ]
     character_count: Annotated[int, Column("BIGINT", "Length of the text in code points.")]
     token_count: Annotated[int, Column("BIGINT", "Length of the text in cl100k tokens.")]
     quality_score: Annotated[
@@ -168,6 +205,11 @@ class Chunk:
     overlap_tokens: Annotated[int, Column("INTEGER", "Tokens shared with the chunk before.")]
     heading_path: Annotated[tuple[str, ...], Column("VARCHAR[]", "Headings above the chunk, outermost first.")]
     strategy: Annotated[str, Column("VARCHAR", "What the boundaries follow.")]
+    first_page: Annotated[int | None, Column("INTEGER", "The page it begins on, from 1; NULL where there are none.")]
+    last_page: Annotated[int | None, Column("INTEGER", "The page it ends on.")]
+    role: Annotated[str | None, Column("VARCHAR", "Who said it; NULL where it is no message.")]
+    said_at: Annotated[str | None, Column("VARCHAR", "When it was said, in ISO 8601.")]
+    reply_to: Annotated[str | None, Column("VARCHAR", "The first chunk of the message that it answers.")]
     protected_spans: Annotated[
         tuple[int, ...],
         Column(
@@ -331,6 +373,19 @@ def to_arrow(record: type, rows: Sequence[Any]) -> pa.RecordBatch:
             values = [[_finding_dict(finding) for finding in value] for value in values]
         arrays.append(pa.array(values, type=column.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def sections_json(sections: Sequence[Section]) -> str | None:
+    """Write sections as JSON, without what is not known of them; None where there are none."""
+    if not sections:
+        return None
+    plain = ({key: value for key, value in asdict(section).items() if value is not None} for section in sections)
+    return json.dumps(list(plain), separators=(",", ":"))
+
+
+def sections_of(said: str | None) -> tuple[Section, ...]:
+    """Read what `sections_json` wrote."""
+    return tuple(Section(**section) for section in json.loads(said)) if said else ()
 
 
 def text_hash(text: str) -> str:

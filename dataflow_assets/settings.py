@@ -15,10 +15,11 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, Field, SerializeAsAny, field_validator, model_validator
 
 from dataflow_assets.known_models import CLAUDE_MODELS, VOYAGE_MODELS, provider_of
+from dataflow_assets.settings_base import Settings, conflict, unusable
+from dataflow_assets.source_settings import SourceSettings, settings_class
 
 LIBRARY_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 """What a library may be called; partition keys and folder names are made of it."""
@@ -27,56 +28,8 @@ DocType: TypeAlias = Literal["reference", "tutorial", "guide", "example", "chang
 Severity: TypeAlias = Literal["critical", "error", "warning"]
 
 
-class Settings(BaseModel):
-    """Base of all settings: unknown keys are refused, values never change."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-def _conflict(allowed: str, *fields: str) -> PydanticCustomError:
-    """Say that settings which are right one by one do not go together.
-
-    Args:
-        allowed: What the first field may be, given the others; stands after "allowed is".
-        fields: The fields concerned, the one to change first.
-    """
-    return PydanticCustomError("conflict", "{fields}: allowed is {allowed}", {"allowed": allowed, "fields": fields})
-
-
-def _unusable(allowed: str) -> PydanticCustomError:
-    return PydanticCustomError("unusable", "allowed is {allowed}", {"allowed": allowed})
-
-
 _NO_ENCODINGS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
 """Codecs from bytes to text that are no encoding of documents."""
-
-
-class FilesSource(Settings):
-    """A folder of files."""
-
-    type: Literal["files"] = Field("files", description="The kind of source.")
-    path: Annotated[str, Field(min_length=1, description="The folder, relative to the catalog file or absolute.")]
-    include: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        ("**/*",),
-        min_length=1,
-        description="Patterns of the files to take, relative to the folder; `**` crosses folders.",
-    )
-    exclude: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        (), description="Patterns of the files to leave out."
-    )
-    max_bytes: Annotated[int, Field(ge=1)] = Field(
-        50_000_000, description="A larger file is rejected without being read, in bytes."
-    )
-
-    @field_validator("path")
-    @classmethod
-    def _path_is_written_out(cls, path: str) -> str:
-        if path.startswith("~"):
-            raise _unusable("a folder written out: ~ is not expanded (a folder of that name is ./~...)")
-        return path
-
-
-SourceSettings: TypeAlias = FilesSource
 
 
 class ReadingSettings(Settings):
@@ -90,6 +43,29 @@ class ReadingSettings(Settings):
         None, description="ISO 639 code of every document's language; detected if left out."
     )
     encoding: str | None = Field(None, description="The encoding of every document; detected if left out.")
+    main_text: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether only the main text of web pages is taken, without menus and advertisements; `auto` looks "
+        "whether a page is an article.",
+    )
+    passwords: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")], ...] = Field(
+        (), description="Environment variables that hold passwords of protected documents; each is tried."
+    )
+    ocr: Literal["none", "tesseract"] = Field(
+        "none", description="Who reads pages without text: `tesseract` is a program that must be installed."
+    )
+    ocr_languages: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_]{3,12}$")], ...] = Field(
+        ("eng",), min_length=1, description="Tesseract's names of the languages on these pages."
+    )
+    vision: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="A model that reads pages without text, such as claude-haiku-5-5; paid, within the budget."
+    )
+    timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        20.0, description="A document whose parsing takes longer is rejected."
+    )
+    memory_mb: Annotated[int, Field(ge=64)] = Field(
+        400, description="A document whose parsing takes more memory is rejected."
+    )
 
     @field_validator("encoding")
     @classmethod
@@ -100,7 +76,7 @@ class ReadingSettings(Settings):
             except (LookupError, ValueError):
                 codec = None
             if codec is None or codec.name in _NO_ENCODINGS or not getattr(codec, "_is_text_encoding", True):
-                raise _unusable("the name of a text encoding, such as utf-8, latin-1, cp1252 or euc-kr")
+                raise unusable("the name of a text encoding, such as utf-8, latin-1, cp1252 or euc-kr")
         return encoding
 
 
@@ -117,7 +93,7 @@ class ValidationSettings(Settings):
     @model_validator(mode="after")
     def _limits_leave_room(self) -> ValidationSettings:
         if self.min_characters > self.max_characters:
-            raise _conflict(f"at most max_characters ({self.max_characters})", "min_characters", "max_characters")
+            raise conflict(f"at most max_characters ({self.max_characters})", "min_characters", "max_characters")
         return self
 
 
@@ -137,7 +113,7 @@ class ChunkingSettings(Settings):
     @model_validator(mode="after")
     def _overlap_leaves_room(self) -> ChunkingSettings:
         if self.overlap_tokens is not None and self.overlap_tokens > self.max_tokens // 2:
-            raise _conflict(
+            raise conflict(
                 f"at most half of max_tokens ({self.max_tokens}), which is {self.max_tokens // 2}",
                 "overlap_tokens",
                 "max_tokens",
@@ -214,7 +190,7 @@ class CorrectionSettings(Settings):
         if model not in ("none", "local") and (provider_of(model) in (None, "voyage")):
             close = difflib.get_close_matches(model, ("none", "local", *CLAUDE_MODELS), n=1)
             meant = f" (did you mean {close[0]}?)" if close else ""
-            raise _unusable(
+            raise unusable(
                 f"none, local, one of {', '.join(CLAUDE_MODELS)}, or provider:model for another provider{meant}"
             )
         return model
@@ -222,13 +198,13 @@ class CorrectionSettings(Settings):
     @model_validator(mode="after")
     def _lane_is_there(self) -> CorrectionSettings:
         if self.lane == "batch" and provider_of(self.model) != "anthropic":
-            raise _conflict("direct: only Claude models have a cheap lane", "lane", "model")
+            raise conflict("direct: only Claude models have a cheap lane", "lane", "model")
         return self
 
     @model_validator(mode="after")
     def _concurrency_leaves_room(self) -> CorrectionSettings:
         if self.concurrency > self.max_concurrency:
-            raise _conflict(f"at most max_concurrency ({self.max_concurrency})", "concurrency", "max_concurrency")
+            raise conflict(f"at most max_concurrency ({self.max_concurrency})", "concurrency", "max_concurrency")
         return self
 
     @property
@@ -292,7 +268,7 @@ class EmbeddingSettings(Settings):
         if model != "local" and model not in VOYAGE_MODELS and (":" not in model or provider_of(model) is None):
             close = difflib.get_close_matches(model, ("local", *VOYAGE_MODELS), n=1)
             meant = f" (did you mean {close[0]}?)" if close else ""
-            raise _unusable(f"local, one of {', '.join(VOYAGE_MODELS)}, or provider:model for another provider{meant}")
+            raise unusable(f"local, one of {', '.join(VOYAGE_MODELS)}, or provider:model for another provider{meant}")
         return model
 
     @model_validator(mode="after")
@@ -300,10 +276,10 @@ class EmbeddingSettings(Settings):
         known = LOCAL_DIMENSIONS if self.model == "local" else ()
         known = VOYAGE_MODELS[self.model].dimensions if self.model in VOYAGE_MODELS else known
         if self.dimension is None and not known:
-            raise _conflict("this model with a dimension beside it: say how long its vectors are", "model")
+            raise conflict("this model with a dimension beside it: say how long its vectors are", "model")
         if self.dimension is not None and known and self.dimension not in known:
             listed = ("one of " if len(known) > 1 else "") + ", ".join(map(str, sorted(known)))
-            raise _conflict(f"{listed} with the model {self.model}", "dimension", "model")
+            raise conflict(f"{listed} with the model {self.model}", "dimension", "model")
         return self
 
     @model_validator(mode="after")
@@ -313,7 +289,7 @@ class EmbeddingSettings(Settings):
             shared = [name for name, limits in VOYAGE_MODELS.items() if limits.space == space]
             if self.query_model not in shared:
                 listed = ("one of " if len(shared) > 1 else "") + (", ".join(shared) or "nothing")
-                raise _conflict(
+                raise conflict(
                     f"{listed} with the model {self.model}{'' if shared else ': leave it out'}", "query_model", "model"
                 )
         return self
@@ -321,7 +297,7 @@ class EmbeddingSettings(Settings):
     @model_validator(mode="after")
     def _concurrency_leaves_room(self) -> EmbeddingSettings:
         if self.concurrency > self.max_concurrency:
-            raise _conflict(f"at most max_concurrency ({self.max_concurrency})", "concurrency", "max_concurrency")
+            raise conflict(f"at most max_concurrency ({self.max_concurrency})", "concurrency", "max_concurrency")
         return self
 
     @property
@@ -362,7 +338,7 @@ class SearchSettings(Settings):
     @model_validator(mode="after")
     def _one_side_counts(self) -> SearchSettings:
         if self.semantic_weight == 0 and self.keyword_weight == 0:
-            raise _conflict("a number above 0 for one of the two weights", "semantic_weight", "keyword_weight")
+            raise conflict("a number above 0 for one of the two weights", "semantic_weight", "keyword_weight")
         return self
 
 
@@ -403,7 +379,7 @@ class PriceSettings(Settings):
 class LibrarySettings(Settings):
     """One library of the catalog, with the defaults applied."""
 
-    source: SourceSettings
+    source: SerializeAsAny[SourceSettings]
     reading: ReadingSettings = ReadingSettings()
     validation: ValidationSettings = ValidationSettings()
     chunking: ChunkingSettings = ChunkingSettings()
@@ -419,6 +395,13 @@ class LibrarySettings(Settings):
     buckets: Annotated[int, Field(ge=1, le=1000)] = Field(
         1, description="Partitions that a very large library is split into."
     )
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _source_of_its_kind(cls, source: Any) -> Any:
+        if isinstance(source, dict) and (kind := settings_class(source.get("type", "files"))) is not None:
+            return kind.model_validate(source)
+        return source
 
     def __hash__(self) -> int:
         """Hash by value, as all settings are, the prices in any order."""

@@ -11,10 +11,13 @@ import dataflow_assets
 
 ROOT = Path(dataflow_assets.__file__).parent
 FLOORS = [
-    {"__init__", "errors", "known_models", "settings", "records", "processes"},
+    {"__init__", "errors", "known_models", "media_types", "processes"},
+    {"settings_base"},
+    {"source_settings"},
+    {"settings", "records"},
     {"catalog"},
     {"stages", "sources", "models", "warehouse", "index"},
-    {"home"},
+    {"home", "workers"},
     {"flow", "search"},
     {"partitions", "runs", "printing"},
     {"resources"},
@@ -34,6 +37,10 @@ FREE_OF_DAGSTER = {
     "records",
     "settings",
     "known_models",
+    "media_types",
+    "settings_base",
+    "source_settings",
+    "workers",
     "errors",
     "cli",
 }

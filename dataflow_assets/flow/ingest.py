@@ -26,7 +26,7 @@ from dataflow_assets.warehouse.store import Warehouse, now
 if TYPE_CHECKING:
     import duckdb
 
-    from dataflow_assets.sources.base import Item
+    from dataflow_assets.sources.base import Fetched, Item
 
 logger = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ def _fetch(run: LibraryRun, rows: list[dict[str, Any]], failures: dict[str, str]
         error, fingerprint = row["problem"], row["fingerprint"]
         if error is None:
             try:
-                content = run.source.fetch(item_of(row))
+                content = _bytes_of(run.source.fetch(item_of(row)))
             except ItemRefused as refused:
                 error = str(refused)
             except FetchFailed as failed:
@@ -200,6 +200,7 @@ def _fetch(run: LibraryRun, rows: list[dict[str, Any]], failures: dict[str, str]
         yield RawDocument(
             library=run.library,
             document_id=row["document_id"],
+            item_id=row["document_id"],
             source_type=run.settings.source.type,
             source_uri=row["uri"],
             media_type=row["media_type"],
@@ -210,6 +211,10 @@ def _fetch(run: LibraryRun, rows: list[dict[str, Any]], failures: dict[str, str]
             fetched_at=now() if content is not None else None,
             input_hash=fingerprint_of(INGEST_VERSION, row["uri"], row["media_type"], content_hash, error),
         )
+
+
+def _bytes_of(fetched: Fetched) -> bytes:
+    return fetched.content if isinstance(fetched.content, bytes) else fetched.content.read_bytes()
 
 
 def item_of(row: dict[str, Any]) -> Item:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dataflow_assets.errors import DataflowError, SourceUnavailable
-from dataflow_assets.flow.ingest import compare, item_of, list_source
+from dataflow_assets.flow.ingest import _bytes_of, compare, item_of, list_source
 from dataflow_assets.flow.library_run import LibraryRun, withheld_message
 from dataflow_assets.flow.paid import correction_question, open_ledger, vector_question
 from dataflow_assets.flow.steps import CHUNKS, CORRECTIONS, EMBEDDINGS, VALIDATED_DOCUMENTS, count_pending
@@ -17,7 +17,7 @@ from dataflow_assets.models.base import Usage
 from dataflow_assets.models.editor import CorrectionQuestion
 from dataflow_assets.models.ledger import Ledger
 from dataflow_assets.models.vectors import VectorQuestion
-from dataflow_assets.records import Chunk, ValidatedDocument
+from dataflow_assets.records import Chunk, ValidatedDocument, sections_of
 from dataflow_assets.stages.chunk import chunk_document
 from dataflow_assets.stages.correct import ChunkText, skip_chunk
 from dataflow_assets.stages.read import read_document
@@ -234,6 +234,7 @@ def _plan(run: LibraryRun) -> Plan:
                     text=row.text,
                     markup=row.markup,
                     settings=run.settings.chunking,
+                    sections=sections_of(row.sections),
                     input_hash="",
                 ),
                 row,
@@ -245,7 +246,7 @@ def _plan(run: LibraryRun) -> Plan:
             content, failure = None, row["problem"]
             if failure is None:
                 try:
-                    content = run.source.fetch(item_of(row))
+                    content = _bytes_of(run.source.fetch(item_of(row)))
                 except DataflowError as error:
                     failure = str(error)
             look(row["document_id"], row["uri"], row["media_type"], content, failure)
@@ -268,6 +269,7 @@ def _plan(run: LibraryRun) -> Plan:
                         text=row["text"],
                         markup=row["markup"],
                         settings=run.settings.chunking,
+                        sections=sections_of(row["sections"]),
                         input_hash="",
                     ),
                     row,

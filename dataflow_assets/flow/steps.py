@@ -18,7 +18,7 @@ from dataflow_assets.catalog import partition_of
 from dataflow_assets.errors import DocumentMissing, ReadError
 from dataflow_assets.flow.library_run import LibraryRun
 from dataflow_assets.flow.state import forget_state
-from dataflow_assets.records import Chunk, Correction, Embedding, ValidatedDocument
+from dataflow_assets.records import Chunk, Correction, Embedding, ValidatedDocument, sections_of
 from dataflow_assets.settings import fingerprint_of
 from dataflow_assets.warehouse import duplicates
 from dataflow_assets.warehouse.changes import Changes, Derivation, Pending, bucket_of, detect, gone_sql, literal
@@ -239,6 +239,7 @@ def _chunk(run: LibraryRun, exported: Path, notes: Notes) -> Iterator[Chunk]:
             text=row["text"],
             markup=row["markup"],
             settings=run.settings.chunking,
+            sections=sections_of(row["sections"]),
             input_hash=row["input_hash"],
         )
 
@@ -248,11 +249,12 @@ CHUNKS = Step(
         record=Chunk,
         parent="document_id",
         upstream=lambda scope: (
-            f"SELECT document_id, text_hash, markup FROM validated_documents WHERE {scope.where()} AND status = 'valid'"
+            "SELECT document_id, text_hash, markup, sha256(sections) AS sections_hash FROM validated_documents "
+            f"WHERE {scope.where()} AND status = 'valid'"
         ),
-        depends_on=("text_hash", "markup"),
+        depends_on=("text_hash", "markup", "sections_hash"),
         export=(
-            "SELECT s.document_id, s.markup, s.input_hash, v.text, v.language, v.doc_type, v.source_uri FROM stale s JOIN validated_documents v USING (document_id)"
+            "SELECT s.document_id, s.markup, s.input_hash, v.text, v.sections, v.language, v.doc_type, v.source_uri FROM stale s JOIN validated_documents v USING (document_id)"
         ),
     ),
     fingerprint=_chunk_fingerprint,

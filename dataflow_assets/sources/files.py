@@ -17,14 +17,13 @@ import posixpath
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from dataflow_assets.errors import FetchFailed, ItemRefused, SourceUnavailable
-from dataflow_assets.settings import FilesSource as FilesSettings
-from dataflow_assets.sources.base import Item
-from dataflow_assets.sources.media_types import media_type_of
+from dataflow_assets.media_types import media_type_of
+from dataflow_assets.source_settings import FilesSource as FilesSettings
+from dataflow_assets.sources.base import BaseSource, Context, Fetched, Item
 from dataflow_assets.sources.patterns import Patterns
 
 _AWKWARD = re.compile(
@@ -52,7 +51,7 @@ class _NotAFileError(Exception):
     """What is to be opened is no regular file; the message says what it is."""
 
 
-class FilesSource:
+class FilesSource(BaseSource):
     """Lists and fetches the regular files of a folder.
 
     Hidden files and folders are left out unless a pattern names them. A link to a file below the folder is taken as the
@@ -61,21 +60,15 @@ class FilesSource:
 
     Args:
         settings: Folder, patterns, and the largest size.
-        base: The folder that a relative path starts from.
+        context: Its base is the folder that a relative path starts from.
     """
 
-    def __init__(self, settings: FilesSettings, *, base: Path) -> None:
+    def __init__(self, settings: FilesSettings, context: Context) -> None:
         self._max_bytes = settings.max_bytes
         self._shown = settings.path
-        self._root = os.path.join(base, settings.path).encode("utf-8", "surrogateescape")
+        self._root = os.path.join(context.base, settings.path).encode("utf-8", "surrogateescape")
         self._prefix = _uri_prefix(settings.path)
         self._patterns = Patterns(settings.include, settings.exclude)
-        self._notes: Sequence[str] = ()
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What the last whole listing left out and a person should know."""
-        return self._notes
 
     def list(self) -> Iterator[Item]:
         """List the files that the patterns take, folder by folder, names in the order of their bytes.
@@ -110,9 +103,9 @@ class FilesSource:
                 if item is not None:
                     yield item
             waiting += reversed(below)
-        self._notes = _notes_on(linked_folders)
+        self.notes = _notes_on(linked_folders)
 
-    def fetch(self, item: Item) -> bytes:
+    def fetch(self, item: Item) -> Fetched:
         """Read a file.
 
         Raises:
@@ -127,7 +120,7 @@ class FilesSource:
         try:
             descriptor = self._open(parts, item)
             try:
-                return self._read(descriptor, item)
+                return Fetched(self._read(descriptor, item))
             finally:
                 os.close(descriptor)
         except _NotAFileError as error:
@@ -315,7 +308,8 @@ def _open_below(root: bytes, parts: Sequence[bytes]) -> int:
             os.close(folder)
             folder = inner
         # Looked at before it is opened, since opening a device may do something; and after, since it may be another by
-        # then. _must_be_file(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
+        # then.
+        _must_be_file(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
         descriptor = os.open(parts[-1], _FETCH, dir_fd=folder)
     finally:
         os.close(folder)

@@ -25,7 +25,7 @@ from itertools import accumulate, islice
 from typing import TypeAlias
 from zlib import crc32
 
-from dataflow_assets.records import Chunk, Finding, identity, text_hash
+from dataflow_assets.records import Chunk, Finding, Section, identity, text_hash
 from dataflow_assets.settings import ChunkingSettings
 from dataflow_assets.stages.markup import Block, Structure, outline, structure, title_of
 from dataflow_assets.stages.tokens import SEAM, count_tokens, counter, is_sound, token_ends
@@ -43,7 +43,14 @@ _MAX_TOKENS = 1500
 
 
 def chunk_document(
-    *, library: str, document_id: str, text: str, markup: str, settings: ChunkingSettings, input_hash: str
+    *,
+    library: str,
+    document_id: str,
+    text: str,
+    markup: str,
+    settings: ChunkingSettings,
+    input_hash: str,
+    sections: Sequence[Section] = (),
 ) -> list[Chunk]:
     """Cut a document into chunks.
 
@@ -56,6 +63,7 @@ def chunk_document(
         text: Its text.
         markup: How the text is marked up: `text`, `markdown` or `rst`.
         settings: How to cut.
+        sections: The document's pages or messages, in order.
         input_hash: What the rows say that they were made from.
 
     Returns:
@@ -144,7 +152,7 @@ def _rows(
         rows.append(
             Chunk(
                 library, identity(document_id, digest, str(repeat)), document_id, index, len(spans), said, digest, tokens,
-                end - start, start, end, overlap, paths[index], settings.strategy, protected,
+                end - start, start, end, overlap, paths[index], settings.strategy, None, None, None, None, None, protected,
                 findings_of(said, tokens, settings), input_hash,
             )
         )  # fmt: skip

@@ -10,27 +10,27 @@ character, since people look for a chunk in their own file.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataflow_assets.errors import ReadError
+from dataflow_assets.media_types import UNKNOWN, media_type_of
 from dataflow_assets.records import ReadDocument
 from dataflow_assets.settings import DocType, ReadingSettings
 from dataflow_assets.stages.classify import find_doc_type, find_tags
 from dataflow_assets.stages.language import UNDETERMINED, detect, language_code
 from dataflow_assets.stages.readers.item import Item, Reading
 from dataflow_assets.stages.readers.names import (
-    UNKNOWN,
     language_hint,
     last_part,
-    media_type_of,
     readable_name,
 )
 from dataflow_assets.stages.readers.registry import READERS, Reader, readers_for
+from dataflow_assets.stages.readers.sniff import sniff
 
 __all__ = ["CODE_VERSION", "READERS", "media_type_of", "read_document"]
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Part of the stage's fingerprint: another number reads every document again."""
 
 _HEAD = 4_096
@@ -41,7 +41,9 @@ _GENERIC = frozenset((UNKNOWN, "text/plain", "application/binary", ""))
 """Media types that say less than the file's name does."""
 
 
-def read_document(content: bytes, *, source_uri: str, media_type: str, settings: ReadingSettings) -> ReadDocument:
+def read_document(
+    content: bytes, *, source_uri: str, media_type: str, settings: ReadingSettings, passwords: Sequence[str] = ()
+) -> ReadDocument:
     """Turn the bytes of one document into text.
 
     Args:
@@ -49,28 +51,25 @@ def read_document(content: bytes, *, source_uri: str, media_type: str, settings:
         source_uri: Where it lies at its source; the last part of it is its name.
         media_type: What the source says, or the name suggests, the bytes are; parameters such as `charset` are heard.
         settings: What the catalog knows of the library's documents.
+        passwords: Passwords that may open it.
 
     Raises:
         ReadError: The bytes are no text, or no reader could read them; the message is the reason for its rejection.
     """
-    name = last_part(source_uri)
-    stated, _, parameters = media_type.partition(";")
-    stated = stated.strip().lower()
-    if stated in _GENERIC:
-        stated = named if (named := media_type_of(name)) != UNKNOWN else stated or UNKNOWN
-    charset = re.search(r"charset\s*=\s*[\"']?([\w.:-]{1,40})", parameters[:200], re.IGNORECASE)
-    encoding = settings.encoding or (charset[1] if charset else None)
-    item = Item(content, name, stated, encoding)
-    reader, reading = _read(item)
+    item = _item(content, source_uri, media_type, settings, passwords)
+    stated = item.media_type
+    reader, reading = _read(item) if content else (None, Reading(text="", markup="text"))
+    name = item.name
     title = (
         _one_line(_text_of(reading.front_matter.get("title")))
         or _one_line(reading.title or "")
         or _one_line(readable_name(name))
     )
+    decoded = item.__dict__.get("decoded") if content else item.decoded  # a reader of binary formats decodes nothing
     metadata = {
-        "encoding": item.decoded.encoding.replace("_", "-"),
+        **({"encoding": decoded.encoding.replace("_", "-")} if decoded else {}),
         "media_type": stated,
-        "reader": reader.name,
+        **({"reader": reader.name} if reader else {}),
         **_known(reading.front_matter),
         **reading.metadata,
     }
@@ -83,9 +82,29 @@ def read_document(content: bytes, *, source_uri: str, media_type: str, settings:
         text=reading.text,
         markup=reading.markup,
         tags=find_tags(settings.tags, reading.front_matter, source_uri=source_uri, own=reading.tags),
+        sections=reading.sections,
         metadata=metadata,
-        findings=(*item.decoded.findings, *reading.findings),
+        findings=(*(decoded.findings if decoded else ()), *reading.findings),
     )
+
+
+def is_trusted(content: bytes, *, source_uri: str, media_type: str, settings: ReadingSettings) -> bool:
+    """Tell whether a document is read by parsers of our own alone, so that it needs no process of its own."""
+    item = _item(content, source_uri, media_type, settings, ())
+    return not content or all(reader.trusted for reader in readers_for(item.media_type))
+
+
+def _item(
+    content: bytes, source_uri: str, media_type: str, settings: ReadingSettings, passwords: Sequence[str]
+) -> Item:
+    name = last_part(source_uri)
+    stated, _, parameters = media_type.partition(";")
+    stated = stated.strip().lower()
+    if stated in _GENERIC:
+        stated = named if (named := media_type_of(name)) != UNKNOWN else stated or UNKNOWN
+    charset = re.search(r"charset\s*=\s*[\"']?([\w.:-]{1,40})", parameters[:200], re.IGNORECASE)
+    encoding = settings.encoding or (charset[1] if charset else None)
+    return Item(content, name, sniff(content, stated), encoding, settings, tuple(passwords))
 
 
 def _read(item: Item) -> tuple[Reader, Reading]:

@@ -14,12 +14,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dataflow_assets.records import Finding, ReadDocument, ValidatedDocument, text_hash
+from dataflow_assets.records import Finding, ReadDocument, ValidatedDocument, sections_json, text_hash
 from dataflow_assets.settings import Severity, ValidationSettings
 from dataflow_assets.stages.readers.front_matter import json_value
 from dataflow_assets.stages.readers.names import last_part, readable_name
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Part of the stage's fingerprint: another number validates every document again."""
 
 PENALTIES: Mapping[Severity, float] = {"critical": 0.5, "error": 0.3, "warning": 0.1}
@@ -101,6 +101,7 @@ def validate_document(
         markup=read.markup if read else "text",
         text=text,
         text_hash=None if text is None else text_hash(text),
+        sections=sections_json(read.sections) if read else None,
         character_count=len(text or ""),
         token_count=_tokens(text) if text else 0,
         quality_score=quality_score(issues),

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataflow_assets.errors import FetchFailed, ItemRefused, SourceUnavailable
-from dataflow_assets.settings import FilesSource as FilesSettings
+from dataflow_assets.source_settings import FilesSource as FilesSettings
 from dataflow_assets.sources.base import Item, Source, open_source
 from dataflow_assets.sources.files import encode_name
 
@@ -56,7 +56,7 @@ def test_lists_what_the_patterns_take_and_fetches_it(base: Path) -> None:
         ("docs/guide/start.md", "guide/start.md", "text/markdown", 5, None),
         ("docs/guide/table.csv", "guide/table.csv", "text/csv", 3, None),
     ]
-    assert [files.fetch(item) for item in items] == [b"Hello", b"Start", b"a,b"]
+    assert [files.fetch(item).content for item in items] == [b"Hello", b"Start", b"a,b"]
     assert list(files.list()) == items
     assert list(files.notes) == []
 
@@ -111,7 +111,7 @@ def test_a_root_that_is_a_link_to_a_folder_is_followed(base: Path) -> None:
     files = source(base, "linked")
     items = {item.path_key: item for item in files.list()}
     assert set(items) == set(listing(base))
-    assert files.fetch(items["intro.md"]) == b"Hello"
+    assert files.fetch(items["intro.md"]).content == b"Hello"
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def test_links(base: Path) -> None:
     assert "circle" in problems["circle.md"]
     assert "out of the source's folder" in problems["out.md"]
     assert "out of the source's folder" in problems["near.md"]
-    assert files.fetch(items["inside.md"]) == files.fetch(items["absolute.md"]) == b"Start"
+    assert files.fetch(items["inside.md"]).content == files.fetch(items["absolute.md"]).content == b"Start"
     (note,) = files.notes
     assert "2 links to folders" in note
     assert "docs/folder" in note
@@ -212,7 +212,7 @@ def test_what_is_no_file_is_listed_with_a_problem_and_never_opened(base: Path) -
     assert "FIFO" in (items["pipe.md"].problem or "")
     assert "socket" in (items["socket.md"].problem or "")
     with pytest.raises(ItemRefused, match="FIFO"):
-        source(base).fetch(items["pipe.md"])
+        source(base).fetch(items["pipe.md"]).content
 
 
 def test_a_file_that_is_too_large_is_listed_with_a_problem(base: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_file_that_grew_since_the_listing_is_read_to_the_limit_only(base: Path
     with pytest.raises(ItemRefused, match="more than the 1,000"):
         files.fetch(item)
     (base / "docs/intro.md").write_bytes(b"x" * 1000)
-    assert len(files.fetch(item)) == 1000
+    assert len(files.fetch(item).content) == 1000
 
 
 def test_what_takes_the_place_of_a_file_after_the_listing_is_not_read(base: Path) -> None:
@@ -263,7 +263,7 @@ def test_what_takes_the_place_of_a_file_after_the_listing_is_not_read(base: Path
         files.fetch(items["intro.md"])
     file.unlink()
     file.symlink_to("guide/start.md")
-    assert files.fetch(items["intro.md"]) == b"Start"
+    assert files.fetch(items["intro.md"]).content == b"Start"
 
     shutil.rmtree(docs / "guide")
     (base / "elsewhere").mkdir()
@@ -303,7 +303,7 @@ def test_strange_names_are_listed_and_fetched(base: Path) -> None:
     for item in items:
         item.uri.encode()
         assert item.uri.isprintable() or item.uri.endswith("%20")
-        assert files.fetch(item) == urllib.parse.unquote_to_bytes(item.path_key).rpartition(b"/")[2]
+        assert files.fetch(item).content == urllib.parse.unquote_to_bytes(item.path_key).rpartition(b"/")[2]
     assert {urllib.parse.unquote_to_bytes(i.uri) for i in items} == {b"strange/sub\nfolder/" + name for name in names}
     assert "strange/sub%0Afolder/größe 漢字 👩.md" in {item.uri for item in items}
 
@@ -335,7 +335,7 @@ def test_a_deep_tree_is_listed_or_refused_in_words(base: Path) -> None:
     write(deep / "page.md", "deep")
     files = source(base, include=["d/**"])
     (item,) = files.list()
-    assert files.fetch(item) == b"deep"
+    assert files.fetch(item).content == b"deep"
 
     names = os.open(base / "docs", os.O_RDONLY)
     for _ in range(20):

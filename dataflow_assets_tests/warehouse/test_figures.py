@@ -61,14 +61,14 @@ def fill(connection: duckdb.DuckDBPyConnection, *rows: Any) -> None:
 
 def raw(name: str, *, library: str = "lib", content_hash: str | None = "c", size: int | None = 10) -> RawDocument:
     return RawDocument(
-        library, name, "files", f"docs/{name}.md", "text/markdown", content_hash, size, "f", None, NOW, "h"
+        library, name, name, "files", f"docs/{name}.md", "text/markdown", content_hash, size, "f", None, NOW, "h"
     )
 
 
 def document(name: str, text: str | None = "Some words.", **changes: Any) -> ValidatedDocument:
     values: dict[str, Any] = {
         "library": "lib", "document_id": name, "source_uri": f"docs/{name}.md", "title": name.title(), "doc_type": "guide",
-        "language": "en", "tags": (), "markup": "markdown", "text": text, "text_hash": text_hash(text or ""),
+        "language": "en", "tags": (), "markup": "markdown", "text": text, "text_hash": text_hash(text or ""), "sections": None,
         "character_count": len(text or ""), "token_count": len(text or "") // 4, "quality_score": 1.0, "status": "valid",
         "reason": None, "duplicate_of": None, "issues": (), "metadata": '{"content_quality": 1.0}', "input_hash": "h",
     }  # fmt: skip
@@ -80,7 +80,7 @@ def chunk(name: str, document_id: str, text: str, start: int = 0, **changes: Any
         "library": "lib", "chunk_id": name, "document_id": document_id, "chunk_index": 0, "total_chunks": 1, "text": text,
         "text_hash": text_hash(text), "token_count": len(text) // 4, "character_count": len(text), "start_position": start,
         "end_position": start + len(text), "overlap_tokens": 0, "heading_path": ("Top",), "strategy": "structure",
-        "protected_spans": (), "issues": (), "input_hash": "h",
+        "first_page": None, "last_page": None, "role": None, "said_at": None, "reply_to": None, "protected_spans": (), "issues": (), "input_hash": "h",
     }  # fmt: skip
     return Chunk(**values | changes)
 

@@ -18,8 +18,9 @@ import re
 from dataclasses import dataclass
 
 from dataflow_assets.errors import ReadError
+from dataflow_assets.media_types import UNKNOWN
 from dataflow_assets.records import Finding
-from dataflow_assets.stages.readers.names import UNKNOWN, encoding_hint
+from dataflow_assets.stages.readers.names import encoding_hint
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -62,6 +63,8 @@ _MARKUP_DECLARATION = re.compile(
 )
 _HEAD = 4096
 """Bytes in which a declaration is looked for; HTML allows it in the first 1,024."""
+_EVIDENCE = 16
+"""Bytes from which on text can be told from what merely looks like it."""
 _SAMPLE = 65_536
 """Bytes that a guess is made from."""
 _CONTROLS = bytes(c for c in range(32) if c not in b"\t\n\x0b\x0c\r\x08\x1b") + b"\x7f"
@@ -104,6 +107,11 @@ def decode(content: bytes, *, name: str, media_type: str, encoding: str | None =
                 "use one such as utf-8, latin-1 or euc-kr."
             )
         return _strictly(content, codec) or _damaged(content, codec)
+    if media_type == UNKNOWN and len(content) < _EVIDENCE and content.strip():
+        raise ReadError(
+            f"The format is unknown: the name says nothing, and {len(content)} bytes are too few to recognise one; "
+            "exclude the file, or give it an extension."
+        )
     for magic, what in _MAGIC:
         if content.startswith(magic):
             raise ReadError(f"The bytes are {what}, not text, and there is no reader for it; exclude the file.")

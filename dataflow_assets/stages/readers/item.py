@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from dataflow_assets.records import Finding
+from dataflow_assets.records import Finding, Section
+from dataflow_assets.settings import ReadingSettings
 from dataflow_assets.stages.readers.decoding import Decoded, decode
 
 
@@ -24,7 +25,11 @@ class Item:
     """The last part of its path, which may carry hints: `index.html.ko.euc-kr`."""
     media_type: str
     encoding: str | None = None
-    """The encoding that the catalog names."""
+    """The encoding that the catalog, or the source, names."""
+    settings: ReadingSettings = ReadingSettings()
+    """What the catalog says of the library's documents."""
+    passwords: tuple[str, ...] = ()
+    """Passwords that may open it."""
 
     @cached_property
     def decoded(self) -> Decoded:
@@ -46,7 +51,10 @@ class Reading:
     tags: tuple[str, ...] = ()
     """Keywords that the document gives itself outside its front matter."""
     front_matter: Mapping[str, Any] = field(default_factory=dict)
+    sections: tuple[Section, ...] = ()
+    """Pages or messages, as spans of `text`."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    """`authors`, `date` and the like; `pages`, how many there are; `pages_without_text`, their numbers."""
     findings: tuple[Finding, ...] = ()
 
 

@@ -9,23 +9,25 @@ from __future__ import annotations
 UNKNOWN = "application/octet-stream"
 
 _TYPES = {
-    "text/plain": "txt text log asc me nfo diff patch",
-    "text/markdown": "md markdown mdown mkd mkdn mdx rmd qmd",
+    "text/plain": "txt text log asc me nfo diff patch textile man pod env",
+    "text/markdown": "md markdown mdown mkd mkdn mdx rmd qmd mdwn livemd",
     "text/x-rst": "rst rest",
     "text/asciidoc": "adoc asciidoc",
     "text/org": "org",
     "text/html": "html htm shtml",
     "application/xhtml+xml": "xhtml xht",
-    "text/css": "css",
+    "text/css": "css scss sass less",
     "text/csv": "csv",
     "text/tab-separated-values": "tsv tab",
     "text/calendar": "ics",
     "text/vcard": "vcf",
     "text/vtt": "vtt",
     "application/x-subrip": "srt",
-    "application/json": "json ipynb geojson",
+    "application/json": "json geojson jsonc json5 webmanifest",
+    "application/x-ipynb+json": "ipynb",
     "application/x-ndjson": "jsonl ndjson",
-    "application/xml": "xml xsd xsl xslt dita ditamap",
+    "application/xml": "xml nxml xsd dita ditamap opml",
+    "application/xslt+xml": "xsl xslt",
     "application/atom+xml": "atom",
     "application/rss+xml": "rss",
     "application/yaml": "yaml yml",
@@ -34,7 +36,7 @@ _TYPES = {
     "application/x-tex": "tex ltx latex",
     "application/x-bibtex": "bib",
     "text/x-python": "py pyi",
-    "text/javascript": "js mjs cjs",
+    "text/javascript": "js mjs cjs jsx",
     "text/x-typescript": "ts tsx",
     "text/x-java": "java",
     "text/x-c": "c h",
@@ -45,6 +47,7 @@ _TYPES = {
     "text/x-ruby": "rb",
     "text/x-php": "php",
     "text/x-shellscript": "sh bash zsh",
+    "text/x-source": "kt kts pl pm fish ps1 bat fs vb swift scala clj ex exs erl hs lua r jl dart m mm asm s v sv vhd proto graphql tf gradle cmake mk",
     "application/sql": "sql",
     "application/pdf": "pdf",
     "application/postscript": "ps eps",
@@ -61,18 +64,19 @@ _TYPES = {
     "application/vnd.ms-excel.sheet.macroenabled.12": "xlsm",
     "application/vnd.ms-excel.sheet.binary.macroenabled.12": "xlsb",
     "application/vnd.openxmlformats-officedocument.presentationml.presentation": "pptx",
-    "application/vnd.openxmlformats-officedocument.presentationml.slideshow": "ppsx",
+    "application/vnd.openxmlformats-officedocument.presentationml.slideshow": "ppsx potx",
     "application/vnd.ms-powerpoint.presentation.macroenabled.12": "pptm",
     "application/vnd.oasis.opendocument.text": "odt",
     "application/vnd.oasis.opendocument.spreadsheet": "ods",
     "application/vnd.oasis.opendocument.presentation": "odp",
     "message/rfc822": "eml mht mhtml",
     "application/mbox": "mbox",
-    "application/zip": "zip",
+    "application/zip": "zip whl",
     "application/gzip": "gz tgz",
     "application/x-bzip2": "bz2 tbz2",
     "application/x-xz": "xz txz",
-    "application/zstd": "zst",
+    "application/x-lzma": "lzma",
+    "application/zstd": "zst tzst",
     "application/x-tar": "tar",
     "application/x-7z-compressed": "7z",
     "application/vnd.rar": "rar",
@@ -102,10 +106,10 @@ _TYPES = {
     "font/woff": "woff",
     "font/woff2": "woff2",
 }
-_BY_EXTENSION = {extension: kind for kind, extensions in _TYPES.items() for extension in extensions.split()}
+BY_EXTENSION = {extension: kind for kind, extensions in _TYPES.items() for extension in extensions.split()}
 _PLAIN_NAMES_LISTED = """
-readme license licence copying notice authors contributors changelog changes news history todo install makefile
-dockerfile
+readme license licence copying copyright notice authors contributors maintainers changelog changes news history todo install
+thanks makefile dockerfile jenkinsfile procfile gemfile rakefile vagrantfile codeowners version
 """
 _PLAIN_NAMES = frozenset(_PLAIN_NAMES_LISTED.split())
 """Names without an extension that stand for plain text."""
@@ -135,7 +139,7 @@ def media_type_of(name: str) -> str:
     # The outermost known extension that only variants follow: `cs` is Czech behind `html`, and C# elsewhere.
     found = UNKNOWN
     for passed, extension in enumerate(reversed(extensions)):
-        found = _BY_EXTENSION.get(extension, found)
+        found = BY_EXTENSION.get(extension, found)
         if extension not in _VARIANTS or passed == _MAX_VARIANTS:
             break
     if found == UNKNOWN and stem in _PLAIN_NAMES and _VARIANTS.issuperset(extensions):

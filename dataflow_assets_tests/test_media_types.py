@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflow_assets.sources.media_types import media_type_of
+from dataflow_assets.media_types import media_type_of
 
 
 @pytest.mark.parametrize(
