@@ -4,6 +4,7 @@ Sensors list and compare; they never fetch, hash bytes or open the warehouse for
 rows, in the run.
 """
 
+import datetime as dt
 import json
 import time
 from collections.abc import Iterator
@@ -14,14 +15,20 @@ import dagster as dg
 from dataflow_assets.catalog import Catalog
 from dataflow_assets.errors import DataflowError
 from dataflow_assets.flow.cheap_lane import batches_to_collect
-from dataflow_assets.flow.fingerprint import source_fingerprint
+from dataflow_assets.flow.fingerprint import settings_fingerprint, source_fingerprint
 from dataflow_assets.flow.state import read_state
 from dataflow_assets.partitions import library_partitions
 from dataflow_assets.resources import Workspace
 from dataflow_assets.runs import end_dead_runs
+from dataflow_assets.settings import LibrarySettings
+from dataflow_assets.warehouse.store import now
 
 TICK_SECONDS = 40.0
 """A tick that takes longer hands the rest to the next one; Dagster ends ticks at 60 seconds."""
+LISTING_SECONDS = 20.0
+"""A source whose listing takes longer is listed by runs, like those that are slow by nature."""
+REFRESH_SECONDS = 3600.0
+"""How old the last run of such a library may get, where its source has no `refresh_seconds`."""
 RETRY_SECONDS = 300.0
 MAX_RETRIES = 3
 """A state of a library that failed is tried again so often, so far apart; then it waits for a change, or the night."""
@@ -46,6 +53,8 @@ def library_changes(context: dg.SensorEvaluationContext, workspace: Workspace) -
         catalog = workspace.load_catalog()
     except DataflowError as error:
         return dg.SkipReason(str(error))
+    for note in catalog.notes:
+        context.log.warning(note)
     cursor: dict[str, Any] = json.loads(context.cursor) if context.cursor else {}
     requests, deadline, skipped = [], time.monotonic() + TICK_SECONDS, []
     names = list(catalog.libraries)
@@ -55,13 +64,27 @@ def library_changes(context: dg.SensorEvaluationContext, workspace: Workspace) -
         if time.monotonic() > deadline:
             cursor["next"] = name
             break
+        every = getattr(catalog.library(name).source, "refresh_seconds", 0)
+        looked: dict[str, float] = cursor.setdefault("looked", {})
+        if time.time() < looked.get(name, 0) + every and all(
+            read_state(workspace.home_folder, partition) for partition in catalog.partition_keys(name)
+        ):
+            continue
         try:
-            fingerprint = source_fingerprint(catalog, name)
+            fingerprint = source_fingerprint(
+                catalog, name, home=workspace.home_folder, seconds=min(LISTING_SECONDS, deadline - time.monotonic())
+            )
         except DataflowError as error:
             skipped.append(f"{name}: {error}")
             continue
+        if fingerprint is not None:
+            looked[name] = time.time()
         for partition in catalog.partition_keys(name):
-            request = _consider(context, workspace, cursor, partition, fingerprint)
+            request = (
+                _consider(context, workspace, cursor, partition, fingerprint)
+                if fingerprint is not None
+                else _refresh(context, workspace, cursor, partition, catalog.library(name))
+            )
             if request is not None:
                 requests.append(request)
     known = set(context.instance.get_dynamic_partitions("library"))
@@ -82,6 +105,32 @@ def _consider(
     state = read_state(workspace.home_folder, partition)
     if state is not None and state.fingerprint == fingerprint and state.status == "ok":
         return None
+    return _ask(context, cursor, partition, fingerprint)
+
+
+def _refresh(
+    context: dg.SensorEvaluationContext,
+    workspace: Workspace,
+    cursor: dict[str, Any],
+    partition: str,
+    settings: LibrarySettings,
+) -> dg.RunRequest | None:
+    """Ask for a run of a library that cannot be listed here when its last run is old; the run lists it."""
+    state = read_state(workspace.home_folder, partition)
+    if state is not None and state.status == "running":
+        return None
+    every = getattr(settings.source, "refresh_seconds", REFRESH_SECONDS)
+    decided, slot = settings_fingerprint(settings), int(time.time() // every)
+    if state is not None and state.status == "ok" and state.settings == decided and state.ended_at is not None:
+        ended = dt.datetime.fromisoformat(state.ended_at)
+        if (now() - ended.replace(tzinfo=None)).total_seconds() < every:
+            return None
+    return _ask(context, cursor, partition, f"{decided}.{slot}")
+
+
+def _ask(
+    context: dg.SensorEvaluationContext, cursor: dict[str, Any], partition: str, fingerprint: str
+) -> dg.RunRequest | None:
     asked: dict[str, Any] = cursor.setdefault("asked", {}).get(partition, {"n": 0})
     if asked.get("fingerprint") == fingerprint:
         key = f"{partition}@{fingerprint}.{asked['n']}"

@@ -19,17 +19,18 @@ import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeAlias, get_origin
+from typing import Any, TypeAlias
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from dataflow_assets.catalog_schema import SECTIONS, allowed, schema_at
 from dataflow_assets.errors import CatalogError, ConfigurationError
 from dataflow_assets.settings import LIBRARY_NAME, LibrarySettings
+from dataflow_assets.source_settings import FilesSource, SourceSettings, known_kinds, settings_class
 
 MAX_BYTES = 4_000_000
 """A larger file is no catalog: it is room for 20,000 libraries."""
@@ -58,7 +59,9 @@ class Catalog:
     folder: Path
     """What relative paths of sources are relative to."""
     libraries: Mapping[str, LibrarySettings]
-    """By name, in the file's order, with the defaults applied."""
+    """By name, in the file's order, with the defaults applied; those of the inbox last, by name."""
+    notes: tuple[str, ...] = ()
+    """What a person should know though it keeps nothing from working, such as folders of the inbox that are no libraries."""
 
     def library(self, name: str) -> LibrarySettings:
         """Give the settings of a library.
@@ -139,71 +142,42 @@ def load_catalog(path: Path) -> Catalog:
     Raises:
         CatalogError: The file cannot be read, or has problems; it says all of them, each with line, place and remedy.
     """
-    reading = _Reading(_text_of(path))
+    absolute = Path(os.path.abspath(path))
+    reading = _Reading(_text_of(path), absolute.parent)
     text = reading.text(path)
     libraries = reading.libraries(text)
     reading.raise_problems()
-    absolute = Path(os.path.abspath(path))
-    return Catalog(absolute, absolute.parent, MappingProxyType(libraries))
+    return Catalog(absolute, absolute.parent, MappingProxyType(libraries), tuple(reading.notes))
 
 
-def json_schema() -> dict[str, Any]:
-    """Give the JSON Schema (draft 2020-12) of the catalog file, made from the settings.
+def inbox_folders(base: Path, inbox: str) -> tuple[dict[str, str], list[str]]:
+    """Look what lies in an inbox.
 
-    It says what can be said of one value; that settings go together, that an encoding is known and the like is for
-    `load_catalog` to say.
+    Args:
+        base: The catalog's folder.
+        inbox: The inbox, relative to it or absolute.
+
+    Returns:
+        Library -> the name of its folder, by name; and sentences on what cannot be a library.
     """
-    library = LibrarySettings.model_json_schema()
-    definitions: dict[str, Any] = library.pop("$defs")
-    for name, section in library["properties"].items():
-        # A section that is named and left empty counts as left out.
-        if "$ref" in section:
-            default = {"default": section["default"]} if "default" in section else {}
-            library["properties"][name] = {"anyOf": [{"$ref": section["$ref"]}, {"type": "null"}], **default}
-        elif name in _SECTIONS:
-            section["type"] = [section["type"], "null"]
-    # A source may lie in the defaults in part or whole, so what a library itself must say depends on them.
-    required = {name: definition.pop("required", []) for name, definition in definitions.items()}
-    needs_path = {"type": "object", "required": required["FilesSource"]}
-    library.pop("required")
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Catalog",
-        "description": "The libraries of documents, and their settings.",
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["libraries"],
-        "properties": {
-            "defaults": {
-                "description": "Settings of all libraries; a library's own win, key by key.",
-                "anyOf": [{"$ref": "#/$defs/LibrarySettings"}, {"type": "null"}],
-            },
-            "libraries": {
-                "description": "The libraries by name.",
-                "type": ["object", "null"],
-                "propertyNames": {"pattern": LIBRARY_NAME},
-                "additionalProperties": {"anyOf": [{"$ref": "#/$defs/LibrarySettings"}, {"type": "null"}]},
-            },
-        },
-        "if": {
-            "required": ["defaults"],
-            "properties": {
-                "defaults": {"type": "object", "required": ["source"], "properties": {"source": needs_path}}
-            },
-        },
-        "else": {
-            "properties": {
-                "libraries": {
-                    "additionalProperties": {
-                        "type": "object",
-                        "required": ["source"],
-                        "properties": {"source": needs_path},
-                    }
-                }
-            }
-        },
-        "$defs": {**definitions, "LibrarySettings": library},
-    }
+    try:
+        with os.scandir(base / inbox) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError as error:
+        reason = (error.strerror or str(error)).rstrip(".").lower()
+        return {}, [f"The inbox {_shown(inbox)} cannot be read: {reason}. Create it, or correct the catalog's inbox."]
+    folders: dict[str, str] = {}
+    notes = []
+    for name in names:
+        if name.startswith("."):
+            continue
+        library = name if _is_name(name) else re.sub(r"[^a-z0-9_-]+", "-", name[:200].lower()).strip("-_")[:64]
+        if not _is_name(library) or _UNSAYABLE.search(name) or library in folders:
+            taken = f"; {library} is taken" if library in folders else ""
+            notes.append(f"The folder {_shown(name)} of the inbox is no library: {NAME_RULE}{taken}. Rename it.")
+        else:
+            folders[library] = name
+    return folders, notes
 
 
 @dataclass(slots=True)
@@ -232,8 +206,10 @@ class _BrokenError(Exception):
 class _Reading:
     """One reading of one file, with the problems found so far."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, folder: Path) -> None:
         self.file = file
+        self.folder = folder
+        self.notes: list[str] = []
         self.problems: dict[str, int] = {}
         self.nodes = 0
         self.anchors: dict[str, _Node] = {}
@@ -418,9 +394,9 @@ class _Reading:
                 root.line, f"the catalog is {_found(root)}; allowed is a set of keys, for example {_SAMPLE}"
             )
         for name, node in root.value.items():
-            if name not in ("defaults", "libraries"):
-                self.note(node.line, _unknown(node, name, ["defaults", "libraries"]))
-        if "libraries" not in root.value:
+            if name not in ("defaults", "inbox", "libraries"):
+                self.note(node.line, _unknown(node, name, ["defaults", "inbox", "libraries"]))
+        if "libraries" not in root.value and "inbox" not in root.value:
             self.note(0, f"libraries is missing; name at least one library, for example {_SAMPLE}")
         defaults = self._section(root, "defaults", "a set of keys such as chunking: {max_tokens: 500}")
         if defaults:
@@ -442,12 +418,38 @@ class _Reading:
                 self._count(_size(defaults), own.line)
             if settings := self._settings(_merged(defaults, own) if defaults else own, own):
                 found[name] = settings
+        self._add_inbox(root, defaults, found)
         partitions = sum(settings.buckets for settings in found.values())
         if partitions > MAX_PARTITIONS:
             self.note(
                 0, f"libraries and their buckets make {partitions:,} partitions; allowed are at most {MAX_PARTITIONS:,}"
             )
         return found
+
+    def _add_inbox(self, root: _Node, defaults: _Node | None, found: dict[str, LibrarySettings]) -> None:
+        """Make a library of each folder in the inbox that no entry names."""
+        node = root.value.get("inbox")
+        if node is None or node.value is None:
+            return
+        if not isinstance(node.value, str) or not node.value or node.value.startswith("~"):
+            self.note(node.line, f"inbox is {_found(node)}; allowed is a folder, written out")
+            return
+        folders, notes = inbox_folders(self.folder, node.value)
+        self.notes += notes
+        for name, folder in folders.items():
+            if name in found:
+                self.notes.append(
+                    f"The folder {_shown(folder)} of the inbox is not a library of its own: the catalog names one {name}."
+                )
+                continue
+            source = _Node(
+                {"path": _Node(f"{node.value.rstrip('/')}/{folder}", f"{name}.source.path", node.line)},
+                f"{name}.source",
+                node.line,
+            )
+            own = _Node({"source": source}, f"inbox.{name}", node.line)
+            if settings := self._settings(_merged(defaults, own) if defaults else own, own):
+                found[name] = settings
 
     def _section(self, root: _Node, name: str, allowed: str) -> _Node | None:
         node: _Node | None = root.value.get(name)
@@ -459,14 +461,46 @@ class _Reading:
         return node
 
     def _settings(self, node: _Node, own: _Node, *, partial: bool = False) -> LibrarySettings | None:
+        plain, sound = _plain(node), True
+        source = node.value.get("source")
+        kind: type[SourceSettings] = FilesSource
+        if source is not None and isinstance(source.value, dict):
+            found = self._kind_of(source)
+            if found is None:
+                sound = False
+            else:
+                kind = found
+                try:
+                    plain["source"] = kind.model_validate(plain["source"])
+                except ValidationError as error:
+                    sound = False
+                    for details in error.errors(include_url=False):
+                        details["loc"] = ("source", *details["loc"])
+                        self._translate(details, node, own, kind, partial)
+            if not sound:
+                plain["source"] = FilesSource(path=".")  # stands in, so that the rest is looked at too
         try:
-            return LibrarySettings.model_validate(_plain(node))
+            settings = LibrarySettings.model_validate(plain)
         except ValidationError as error:
             for details in error.errors(include_url=False):
-                self._translate(details, node, own, partial)
-        return None
+                self._translate(details, node, own, kind, partial)
+            return None
+        return settings if sound else None
 
-    def _translate(self, error: ErrorDetails, node: _Node, own: _Node, partial: bool) -> None:
+    def _kind_of(self, source: _Node) -> type[SourceSettings] | None:
+        named = source.value.get("type")
+        if named is None:
+            return FilesSource
+        found = settings_class(named.value)
+        if found is None:
+            known = known_kinds()
+            close = _did_you_mean(named.value, known) if isinstance(named.value, str) else ""
+            self.note(named.line, f"{named.path} is {_found(named)}; allowed are {', '.join(known)}{close}")
+        return found
+
+    def _translate(
+        self, error: ErrorDetails, node: _Node, own: _Node, source: type[SourceSettings], partial: bool
+    ) -> None:
         """Say in the catalog's words what pydantic found at a place of the merged tree."""
         kind, loc, context = error["type"], error["loc"], error.get("ctx", {})
         if kind == "missing":
@@ -476,27 +510,40 @@ class _Reading:
                     place = _below(place, str(piece))
                     near = near.value.get(piece, near)
                 line = near.line if near.path.startswith(own.path + ".") else own.line
-                self.note(line, f"{place} is missing; {_REMEDIES.get(loc, 'add it')}")
+                self.note(line, f"{place} is missing; {_REMEDIES.get(loc) or _remedy(loc, source)}")
             return
         # By this last piece pydantic says that a name is wrong; what is wrong may also be called so.
         last = loc[-1:] == ("[key]",) and kind != "extra_forbidden"
-        names = _schema_at(loc[:-2]).get("propertyNames") if last else None
-        at = node
+        names = schema_at(loc[:-2], source).get("propertyNames") if last else None
+        at, passed = node, 0
         for piece in loc[:-1] if kind == "extra_forbidden" or names else loc:
-            at = at.value[piece]
+            if not (
+                piece in at.value
+                if isinstance(at.value, dict)
+                else isinstance(at.value, list) and piece in range(len(at.value))
+            ):
+                break  # pydantic names the alternatives of a value too
+            at, passed = at.value[piece], passed + 1
+        if not names and kind != "extra_forbidden":
+            loc = loc[:passed]
         if names:
-            self.note(at.line, f"{at.path} is not a name; {_allowed({'type': 'string', **names})}")
+            self.note(at.line, f"{at.path} is not a name; {allowed({'type': 'string', **names})}")
         elif kind == "extra_forbidden":
             name = str(loc[-1])
-            self.note(at.value[name].line, _unknown(at.value[name], name, list(_schema_at(loc[:-1])["properties"])))
+            self.note(
+                at.value[name].line, _unknown(at.value[name], name, list(schema_at(loc[:-1], source)["properties"]))
+            )
         elif kind == "conflict":
             if not partial:
                 first, *_ = fields = context["fields"]
                 present = [at.value[field] for field in fields if field in at.value]
+                if not present:
+                    self.note(at.line, f"{at.path} lacks {' and '.join(fields)}; allowed is {context['allowed']}")
+                    return
                 blamed = next((field for field in present if field.path.startswith(own.path + ".")), present[0])
                 said = f"{blamed.path} is {_found(blamed)}"
                 if first not in at.value:
-                    default = _schema_at(loc)["properties"][first].get("default")
+                    default = schema_at(loc, source)["properties"][first].get("default")
                     said += f", which does not go with {first}, {default} where it is left out"
                 elif blamed is not at.value[first]:
                     said += f", which does not go with {first}"
@@ -505,13 +552,22 @@ class _Reading:
         elif kind == "unusable":
             self.note(at.line, f"{at.path} is {_found(at)}; allowed is {context['allowed']}")
         else:
-            self.note(at.line, f"{at.path} is {_found(at)}; {_allowed(_schema_at(loc))}{_hint(at, _schema_at(loc))}")
+            self.note(
+                at.line,
+                f"{at.path} is {_found(at)}; {allowed(schema_at(loc, source))}{_hint(at, schema_at(loc, source))}",
+            )
 
 
 _REMEDIES: dict[_Loc, str] = {
     ("source",): "say where the documents are, for example source: {path: docs}",
     ("source", "path"): "name the folder of the documents, relative to the catalog file",
 }
+
+
+def _remedy(loc: _Loc, source: type[SourceSettings]) -> str:
+    described = str(schema_at(loc, source).get("description", ""))
+    return f"add it: {described[:1].lower()}{described[1:].rstrip('.')}" if described else "add it"
+
 
 _UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _UNSAYABLE = re.compile(r"[\x00\ud800-\udfff]")
@@ -527,7 +583,7 @@ _OTHER_NUMBER = re.compile(
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].{0,40})?")
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _SECRET = re.compile(
-    r"(?:sk|pk|pa|rk|ghp|gho|ghs|github_pat|glpat|xox[a-z]|hf|AKIA|ASIA|AIza|eyJ)[-_A-Za-z0-9].{6,}"
+    r"(?:(?:sk|pk|pa|rk|ghp|gho|ghs|github_pat|glpat|xox[a-z]|hf)[-_]|AKIA|ASIA|AIza|eyJ)[-_A-Za-z0-9].{6,}"
     r"|(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_+=-]{20,}",
     re.DOTALL,
 )
@@ -581,7 +637,7 @@ def _plain(node: _Node, section: bool = True) -> Any:
         return {
             name: _plain(child, section=False)
             for name, child in node.value.items()
-            if not (section and child.value is None and name in _SECTIONS)
+            if not (section and child.value is None and name in SECTIONS)
         }
     if isinstance(node.value, list):
         return tuple(_plain(child, section=False) for child in node.value)
@@ -593,65 +649,6 @@ def _size(node: _Node) -> int:
         node.value.values() if isinstance(node.value, dict) else node.value if isinstance(node.value, list) else ()
     )
     return 1 + sum(map(_size, children))
-
-
-_SECTIONS = frozenset(
-    name
-    for name, field in LibrarySettings.model_fields.items()
-    if get_origin(field.annotation) is dict
-    or (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
-)
-
-
-@cache
-def _library_schema() -> dict[str, Any]:
-    return LibrarySettings.model_json_schema()
-
-
-def _schema_at(loc: Sequence[int | str]) -> dict[str, Any]:
-    """Give the JSON Schema of a place of `LibrarySettings`, references and null alternatives resolved."""
-    at = _library_schema()
-    for piece in loc:
-        if isinstance(piece, int):
-            at = _resolved(at["items"])
-        else:
-            at = _resolved(at["properties"][piece] if "properties" in at else at["additionalProperties"])
-    return at
-
-
-def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
-    if "$ref" in schema:
-        schema = _library_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
-    if "anyOf" in schema:
-        schema = next(branch for branch in schema["anyOf"] if branch.get("type") != "null")
-    return schema
-
-
-def _allowed(schema: Mapping[str, Any]) -> str:
-    """Say what a JSON Schema allows."""
-    choices = schema.get("enum") or ([schema["const"]] if "const" in schema else [])
-    if choices:
-        return f"allowed {'are' if len(choices) > 1 else 'is'} {', '.join(map(str, choices))}"
-    kind = schema.get("type")
-    if kind in ("integer", "number"):
-        return f"allowed is a {'whole ' if kind == 'integer' else ''}number{_range(schema)}"
-    if kind == "array":
-        return f"allowed is a list of {'one or more ' if schema.get('minItems') else ''}texts"
-    if kind == "object":
-        if "properties" not in schema:
-            below = _resolved(schema["additionalProperties"])
-            return f"allowed is a set of names, each with keys: {', '.join(below['properties'])}"
-        return f"allowed is a set of keys: {', '.join(schema['properties'])}"
-    pattern = f" of the form {schema['pattern']}" if "pattern" in schema else ""
-    return f"allowed is a text{pattern}{' that is not empty' if schema.get('minLength') else ''}"
-
-
-def _range(schema: Mapping[str, Any]) -> str:
-    if "minimum" in schema and "maximum" in schema:
-        return f" from {schema['minimum']} to {schema['maximum']}"
-    said = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    limits = " and ".join(f"{word} {schema[key]}" for key, word in said.items() if key in schema)
-    return f" {limits}" if limits else ""
 
 
 def _hint(node: _Node, schema: Mapping[str, Any]) -> str:

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dataflow_assets import __version__
-from dataflow_assets.catalog import Catalog, json_schema, load_catalog, split_partition
+from dataflow_assets.catalog import Catalog, load_catalog, split_partition
+from dataflow_assets.catalog_schema import json_schema
 from dataflow_assets.errors import ConfigurationError, DataflowError
 from dataflow_assets.home import catalog_path, home_path, open_index, prepare_dagster_home
 from dataflow_assets.printing import cell, print_json, print_results, print_table, say, say_all
@@ -60,6 +61,7 @@ def run(libraries: tuple[str, ...], jobs: int, accept_deletes: bool, as_json: bo
         raise ConfigurationError("--accept-deletes needs the names of the libraries whose deletes you agree to.")
     from dataflow_assets.command_run import run_libraries
 
+    say_all(catalog.notes)
     answer = run_libraries(catalog, libraries, jobs=jobs, accept_deletes=accept_deletes, show=not as_json)
     if as_json:
         print_json(answer)
@@ -196,6 +198,15 @@ def status(as_json: bool) -> None:
         ],
         rows,
     )
+    print_table(
+        ["library", "source", "last listing (UTC)", "items", "not fetched", "last error"],
+        [
+            [name, one["type"] or "", one["listed_at"] or "never", f"{one['listed'] or 0:,}", f"{one['items_failed']:,}",
+             one["error"] or ""]
+            for name, told in answer["libraries"].items()
+            if (one := told["source"])["type"] or one["listed_at"]
+        ],
+    )  # fmt: skip
     for name, told in answer["libraries"].items():
         if told["last_run"] and told["last_run"]["message"]:
             say(f"{name}: {told['last_run']['message']}")
@@ -310,9 +321,10 @@ def catalog_check(as_json: bool) -> None:
             print_json({"ok": False, "problems": error.problems})
         raise
     if as_json:
-        print_json({"ok": True, "problems": [], "libraries": list(found.libraries)})
+        print_json({"ok": True, "problems": [], "notes": list(found.notes), "libraries": list(found.libraries)})
     else:
         click.echo(f"{found.path} is right: {len(found.libraries)} libraries ({', '.join(found.libraries) or 'none'}).")
+        say_all(found.notes)
 
 
 @cli.command()

@@ -136,7 +136,7 @@ class ReadDocument:
     text: str
     """Decoded source without front matter (text, Markdown, reStructuredText); Markdown made from it (HTML)."""
     markup: str
-    """How `text` is marked up: `text`, `markdown` or `rst`."""
+    """How `text` is marked up: `text`, `markdown`, `rst`, or `messages` for texts of several people in Markdown."""
     tags: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
     """Its pages or messages, in order."""
@@ -162,7 +162,7 @@ class ValidatedDocument:
     tags: Annotated[
         tuple[str, ...], Column("VARCHAR[]", "Tags from the catalog, the front matter, the path, the text.")
     ]
-    markup: Annotated[str, Column("VARCHAR", "How the text is marked up: text, markdown or rst.")]
+    markup: Annotated[str, Column("VARCHAR", "How the text is marked up: text, markdown, rst or messages.")]
     text: Annotated[str | None, Column("VARCHAR", "The text; NULL where there is none.")]
     text_hash: Annotated[str | None, Column("VARCHAR", "SHA-256 of the text.")]
     sections: Annotated[
@@ -331,8 +331,38 @@ class QualityReport:
     input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", role="trace")]
 
 
+@dataclass(frozen=True, slots=True)
+class TextBands:
+    """By what a text's near duplicates are found; kept so that only new texts are compared."""
+
+    TABLE: ClassVar[str] = "text_bands"
+    KEY: ClassVar[str] = "text_hash"
+
+    library: Annotated[str, Column("VARCHAR", "The library.")]
+    text_hash: Annotated[str, Column("VARCHAR", "SHA-256 of the text.")]
+    bands: Annotated[tuple[int, ...], Column("BIGINT[]", "Texts that share one of these may be near duplicates.")]
+    input_hash: Annotated[str, Column("VARCHAR", "Version of what made it.", role="trace")]
+
+
+@dataclass(frozen=True, slots=True)
+class TextPair:
+    """The verdict on two texts that may be near duplicates."""
+
+    TABLE: ClassVar[str] = "text_pairs"
+    KEY: ClassVar[str] = "first_hash"
+
+    library: Annotated[str, Column("VARCHAR", "The library.")]
+    first_hash: Annotated[str, Column("VARCHAR", "SHA-256 of the one text, the lower one.")]
+    second_hash: Annotated[str, Column("VARCHAR", "SHA-256 of the other text.")]
+    similarity: Annotated[float, Column("DOUBLE", "Share of the runs of five words that they have in common.")]
+    substance: Annotated[
+        bool, Column("BOOLEAN", "Whether they differ in a number, a name of code, a link or a negation.")
+    ]
+    input_hash: Annotated[str, Column("VARCHAR", "Version of what made it.", role="trace")]
+
+
 RECORDS: tuple[type, ...] = (
-    RawDocument, ValidatedDocument, Chunk, Correction, Embedding, IndexedChunk, ModelCall, QualityReport,
+    RawDocument, ValidatedDocument, TextBands, TextPair, Chunk, Correction, Embedding, IndexedChunk, ModelCall, QualityReport,
 )  # fmt: skip
 """Every record that has a table, in the order of the flow."""
 
@@ -356,6 +386,7 @@ def arrow_schema(record: type) -> pa.Schema:
     types = {
         "VARCHAR": pa.string(), "JSON": pa.string(), "BIGINT": pa.int64(), "INTEGER": pa.int32(), "DOUBLE": pa.float64(),
         "TIMESTAMP": pa.timestamp("us"), "BOOLEAN": pa.bool_(), "VARCHAR[]": pa.list_(pa.string()), "INTEGER[]": pa.list_(pa.int32()),
+        "BIGINT[]": pa.list_(pa.int64()),
         "FLOAT[]": pa.list_(pa.float32()), ISSUES: pa.list_(finding),
     }  # fmt: skip
     return pa.schema([(name, types[column.sql]) for name, column in columns_of(record).items()])

@@ -97,11 +97,29 @@ class ValidationSettings(Settings):
         return self
 
 
+class DuplicateSettings(Settings):
+    """Which documents of a library count as the same, and which of them stays."""
+
+    near: bool = Field(
+        True, description="Whether documents that say the same in nearly the same words are duplicates, not only equal ones."
+    )
+    similarity: Annotated[float, Field(ge=0.5, le=1)] = Field(
+        0.9, description="Share of their runs of five words that near duplicates have in common."
+    )
+    prefer: Literal["path", "newest", "longest"] = Field(
+        "path",
+        description="Which document stays: the first by address, the newest by its own date, or the longest; then the first "
+        "by address.",
+    )
+
+
 class ChunkingSettings(Settings):
     """How documents are cut."""
 
-    strategy: Literal["structure", "tokens", "sentences", "paragraphs"] = Field(
-        "structure", description="What the boundaries follow."
+    strategy: Literal["structure", "tokens", "sentences", "paragraphs", "messages"] | None = Field(
+        None,
+        description="What the boundaries follow; `messages` for documents that have messages and `structure` for others, "
+        "if left out.",
     )
     max_tokens: Annotated[int, Field(ge=16, le=8192)] = Field(
         1000, description="Upper bound of a chunk, in cl100k tokens."
@@ -148,6 +166,11 @@ class CorrectionSettings(Settings):
     )
     doc_types: tuple[DocType, ...] = Field(
         (), description="Only documents of these types are corrected; all if left out."
+    )
+    roles: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
+        (),
+        description="Only what was said in these roles, such as user, is corrected; all texts, also those that nobody said, "
+        "if left out.",
     )
     include: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         (), description="Only documents whose address matches one of these patterns (* and ?) are corrected."
@@ -210,13 +233,13 @@ class CorrectionSettings(Settings):
     @property
     def deciding(self) -> dict[str, Any]:
         """What decides a correction's result; how it is asked for is not among it."""
-        names = {"model", "max_change", "prompt", "glossary", "languages", "doc_types", "include", "exclude"}
+        names = {"model", "max_change", "prompt", "glossary", "languages", "doc_types", "roles", "include", "exclude"}
         return self.model_dump(mode="json", include=names)
 
     @property
     def selective(self) -> bool:
-        """Whether some documents may be left out."""
-        return bool(self.languages or self.doc_types or self.include or self.exclude)
+        """Whether some documents, or some messages, may be left out."""
+        return bool(self.languages or self.doc_types or self.roles or self.include or self.exclude)
 
     @property
     def paid(self) -> bool:
@@ -382,6 +405,7 @@ class LibrarySettings(Settings):
     source: SerializeAsAny[SourceSettings]
     reading: ReadingSettings = ReadingSettings()
     validation: ValidationSettings = ValidationSettings()
+    duplicates: DuplicateSettings = DuplicateSettings()
     chunking: ChunkingSettings = ChunkingSettings()
     corrections: CorrectionSettings = CorrectionSettings()
     embeddings: EmbeddingSettings = EmbeddingSettings()

@@ -8,9 +8,10 @@ A secret is never a setting: a setting names the environment variable that holds
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from dataflow_assets.settings_base import Settings, conflict, unusable
 
@@ -22,6 +23,41 @@ Texts = tuple[Text, ...]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 """The name of an environment variable."""
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/$.?#].[^\s]*$")]
+
+
+def _sound_template(template: str) -> str:
+    """Let a template pass that has places."""
+    places = re.findall(r"\{([^{}]+)\}", template.replace("{{", "").replace("}}", ""))
+    if not re.fullmatch(r"(?:[^{}]|\{\{|\}\}|\{[^{}]+\})*", template) or not places or not all(map(str.strip, places)):
+        raise unusable("a text with places such as {title}, with {{ and }} for braces")
+    return template
+
+
+def _sound_path(path: str) -> str:
+    """Let a JMESPath expression pass."""
+    import jmespath  # type: ignore[import-untyped]
+    from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]
+
+    try:
+        jmespath.compile(path)
+    except (JMESPathError, RecursionError) as error:
+        raise unusable("a JMESPath expression, such as id or author.name") from error
+    return path
+
+
+def _sound_places(template: str) -> str:
+    """Let a template pass whose places are JMESPath expressions."""
+    for place in re.findall(r"\{([^{}]+)\}", template.replace("{{", "").replace("}}", "")):
+        _sound_path(place.strip())
+    return template
+
+
+Template = Annotated[str, AfterValidator(_sound_template)]
+"""A text with at least one {place}; {{ and }} are braces."""
+JsonPath = Annotated[str, Field(min_length=1), AfterValidator(_sound_path)]
+"""A JMESPath expression."""
+JsonTemplate = Annotated[Template, AfterValidator(_sound_places)]
+"""A template whose places are JMESPath expressions."""
 
 
 class ArchiveSettings(Settings):
@@ -58,7 +94,9 @@ class NetworkSettings(SourceSettings):
     refresh_seconds: Annotated[int, Field(ge=1)] = Field(
         3600, description="The sensor asks for a run when the last one is older; this source is too slow to list often."
     )
-    timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(30.0, description="How long one request may take.")
+    timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        30.0, description="How long one request may take; a large answer may take longer while its bytes keep coming."
+    )
     retries: Annotated[int, Field(ge=0, le=20)] = Field(
         3, description="Further tries of a request that failed in passing."
     )
@@ -159,7 +197,52 @@ class GitSource(NetworkSettings):
     include: Texts = Field(("**/*",), min_length=1, description="Patterns of the files to take, below the folder.")
     exclude: Texts = Field((), description="Patterns of the files to leave out.")
     token: Variable | None = Field(None, description="Environment variable that holds an access token, for https.")
+    ssh_key: Variable | None = Field(
+        None, description="Environment variable that holds the path of a private key, for ssh; else ssh's own keys."
+    )
+    timeout_seconds: Annotated[float, Field(gt=0, le=86_400)] = Field(
+        600.0, description="How long one transfer may take."
+    )
+    max_repository_bytes: Annotated[int, Field(ge=1)] = Field(
+        5_000_000_000, description="A repository that needs more bytes here is refused while it is fetched."
+    )
     refresh_seconds: Annotated[int, Field(ge=1)] = Field(300, description="The sensor lists so often at most.")
+
+    @field_validator("url")
+    @classmethod
+    def _url_runs_nothing(cls, url: str) -> str:
+        scheme, found, rest = url.partition("://")
+        if url.startswith(("-", "~")) or "::" in scheme or not url.isprintable():
+            raise unusable("https://host/path, ssh://user@host/path, user@host:path or a folder, all of it printable")
+        if found and scheme not in ("https", "http", "ssh", "file"):
+            raise unusable("a url with https, ssh, http or file, or a folder")
+        user, _, host = rest.partition("/")[0].rpartition("@")
+        if found and scheme != "file" and (not host or host.startswith(("-", ":")) or user.startswith("-")):
+            raise unusable("a url with a host")
+        if found and (":" in user or "?" in rest or "#" in rest):
+            raise unusable(
+                "a url without a password, a query or a fragment; a token belongs into an environment variable"
+            )
+        if found and scheme != "file" and host.rpartition(":")[1] and not host.endswith("]"):
+            port = host.rpartition(":")[2]
+            if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+                raise unusable("a url with a port from 1 to 65535, or none")
+        return url
+
+    @field_validator("ref")
+    @classmethod
+    def _ref_is_a_name(cls, ref: str) -> str:
+        wrong = ref.startswith(("-", "/", ".")) or ref.endswith(("/", ".", ".lock")) or not ref.isprintable()
+        if wrong or ".." in ref or "@{" in ref or "//" in ref or any(char in " ~^:?*[\\" for char in ref):
+            raise unusable("the name of a branch or a tag, or a full commit id")
+        return ref
+
+    @field_validator("folder")
+    @classmethod
+    def _folder_is_inside(cls, folder: str) -> str:
+        if folder.startswith("/") or ".." in folder.split("/") or "\0" in folder:
+            raise unusable("a folder below the repository's own, such as docs/en")
+        return folder
 
 
 class WebSource(NetworkSettings):
@@ -170,14 +253,30 @@ class WebSource(NetworkSettings):
     sitemap: HttpUrl | None = Field(None, description="A sitemap, or an index of sitemaps, that names the pages.")
     crawl: HttpUrl | None = Field(None, description="Where a crawl starts; it stays within `within`.")
     within: HttpUrl | None = Field(
-        None, description="Prefix of the pages that a crawl takes; the folder of `crawl` if left out."
+        None,
+        description="Prefix of the pages that a crawl takes, the folder of `crawl` if left out; without a crawl, of the pages "
+        "of the sitemap, its site if left out.",
     )
     max_pages: Annotated[int, Field(ge=1)] = Field(10_000, description="Pages of a crawl or a sitemap at most.")
     max_depth: Annotated[int, Field(ge=0)] = Field(20, description="Links that a crawl follows in a row at most.")
-    include: Texts = Field((), description="Patterns (* and ?) of the URLs to take; all if left out.")
-    exclude: Texts = Field((), description="Patterns (* and ?) of the URLs to leave out.")
-    robots: bool = Field(True, description="Whether robots.txt is obeyed.")
-    user_agent: Text = Field("dataflow-assets", description="How the requests name themselves.")
+    include: Texts = Field(
+        (), description="Patterns (* and ?) of the URLs that a sitemap or a crawl lists; all if left out."
+    )
+    exclude: Texts = Field((), description="Patterns (* and ?) of the URLs that are not listed and not asked.")
+    robots: bool = Field(
+        True, description="Whether robots.txt is obeyed, and what pages ask for themselves (nofollow, noindex)."
+    )
+    user_agent: Annotated[str, Field(pattern=r"^[!-~]([ -~]*[!-~])?$", max_length=200)] = Field(
+        "dataflow-assets", description="How the requests name themselves."
+    )
+
+    @field_validator("urls", "sitemap", "crawl", "within")
+    @classmethod
+    def _no_credentials(cls, value: Any) -> Any:
+        for url in (value,) if isinstance(value, str) else value or ():
+            if "@" in url.partition("://")[2].partition("/")[0].partition("?")[0]:
+                raise unusable("a URL without a user name and password; they belong into the variable of a header")
+        return value
 
     @model_validator(mode="after")
     def _something_to_take(self) -> WebSource:
@@ -192,12 +291,13 @@ class DocsApiSource(NetworkSettings):
     type: Literal["docs_api"] = Field("docs_api", description="The kind of source.")
     base_url: HttpUrl = Field("https://context7.com/api/v1", description="The service.")
     key: Variable | None = Field(
-        "CONTEXT7_API_KEY", description="Environment variable that holds the key, if one is needed."
+        "CONTEXT7_API_KEY",
+        description="Environment variable that holds the key. If this is left out, and CONTEXT7_API_KEY is not set, no key is sent.",
     )
     libraries: Texts = Field(
         min_length=1, description="Libraries to take: an id such as /vercel/next.js, or a name that is searched for."
     )
-    topics: Texts = Field(
+    topics: tuple[Annotated[str, Field(pattern=r"^[^#\x00-\x1f]*[^#\s][^#\x00-\x1f]*$")], ...] = Field(
         ("installation", "usage", "api", "configuration", "examples"),
         min_length=1,
         description="Topics of each library; one document each.",
@@ -207,8 +307,19 @@ class DocsApiSource(NetworkSettings):
         86_400, description="The sensor asks for a run when the last one is older."
     )
     max_shrink: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.5, description="A document that shrinks by more than this share is withheld until a person agrees."
+        0.5,
+        description="A document that shrinks by more than this share keeps its last state until a person agrees; one that "
+        "becomes empty always does.",
     )
+
+    @field_validator("libraries")
+    @classmethod
+    def _ids_are_ids(cls, libraries: tuple[str, ...]) -> tuple[str, ...]:
+        for library in libraries:
+            wrong = library.startswith("/") and not re.fullmatch(r"(?:/[\w.@~+-]{1,200}){2,6}", library)
+            if wrong or {".", ".."} & set(library.split("/")) or not library.isprintable():
+                raise unusable("names, and ids such as /vercel/next.js or /vercel/next.js/v15.1.8")
+        return libraries
 
 
 class TranscriptsSource(FilesSource):
@@ -228,6 +339,8 @@ class TranscriptsSource(FilesSource):
     def _fields_where_needed(self) -> TranscriptsSource:
         if self.format == "fields" and self.fields is None:
             raise conflict("claude-code, or fields with `fields` beside it", "format", "fields")
+        if self.format != "fields" and self.fields is not None:
+            raise conflict("fields, since `fields` says where a line holds what", "format", "fields")
         return self
 
 
@@ -236,10 +349,23 @@ class TranscriptFields(Settings):
 
     text: Text = Field(description="What was said.")
     role: Text | None = Field(None, description="Who said it: a role or a name.")
-    time: Text | None = Field(None, description="When.")
+    time: Text | None = Field(None, description="When: ISO 8601, or seconds or milliseconds since 1970.")
     id: Text | None = Field(None, description="The message's id.")
     reply_to: Text | None = Field(None, description="The id of the message that it answers.")
     conversation: Text | None = Field(None, description="The conversation; the file if left out.")
+
+    @field_validator("text", "role", "time", "id", "reply_to", "conversation")
+    @classmethod
+    def _expression_is_sound(cls, expression: str | None) -> str | None:
+        if expression is not None:
+            import jmespath
+            from jmespath.exceptions import JMESPathError
+
+            try:
+                jmespath.compile(expression)
+            except (JMESPathError, RecursionError) as error:
+                raise unusable("a JMESPath expression, such as message.text or author.name") from error
+        return expression
 
 
 class SqlSource(SourceSettings):
@@ -266,6 +392,14 @@ class SqlSource(SourceSettings):
     )
     refresh_seconds: Annotated[int, Field(ge=1)] = Field(300, description="The sensor lists so often at most.")
 
+    @field_validator("url")
+    @classmethod
+    def _url_holds_no_secret(cls, url: str | None) -> str | None:
+        place = (url or "").partition("://")[2].partition("?")
+        if ":" in place[0].rpartition("@")[0] or "password" in place[2].lower():
+            raise unusable("a URL without a password; name the environment variable that holds it as `password`")
+        return url
+
     @model_validator(mode="after")
     def _one_url(self) -> SqlSource:
         if (self.url is None) == (self.url_variable is None):
@@ -281,11 +415,29 @@ class ApiPagination(Settings):
         description="`page` and `offset` count; `cursor` passes on a token; `link` follows the Link header; `next_url` a URL "
         "in the answer.",
     )
-    parameter: Text | None = Field(None, description="Query parameter of the page, offset or cursor.")
-    size_parameter: Text | None = Field(None, description="Query parameter of the page's size.")
-    size: Annotated[int, Field(ge=1)] = Field(100, description="Records of one page.")
-    next: Text | None = Field(None, description="JMESPath of the next cursor or URL in an answer.")
-    start: Annotated[int, Field(ge=0)] = Field(1, description="Number of the first page.")
+    parameter: Text | None = Field(
+        None, description="Query parameter of the page, offset or cursor; `page`, `offset` or `cursor` if left out."
+    )
+    size_parameter: Text | None = Field(None, description="Query parameter of the page's size; not sent if left out.")
+    size: Annotated[int, Field(ge=1)] = Field(100, description="Records of one page to ask for.")
+    next: JsonPath | None = Field(None, description="JMESPath of the next cursor or URL in an answer.")
+    start: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Number of the first page, or the first offset; 1 or 0 if left out."
+    )
+    total: JsonPath | None = Field(
+        None,
+        description="JMESPath of the number of all records, for `page` and `offset`; they end with an empty page if left "
+        "out.",
+    )
+    max_pages: Annotated[int, Field(ge=1)] = Field(100_000, description="An API with more pages is not listed.")
+
+    @model_validator(mode="after")
+    def _next_where_needed(self) -> ApiPagination:
+        if self.kind in ("cursor", "next_url") and self.next is None:
+            raise conflict("a JMESPath with this kind", "next", "kind")
+        if self.total is not None and self.kind not in ("page", "offset"):
+            raise conflict("nothing with this kind", "total", "kind")
+        return self
 
 
 class ApiOAuth(Settings):
@@ -294,8 +446,14 @@ class ApiOAuth(Settings):
     token_url: HttpUrl = Field(description="Where tokens are had.")
     client_id: Variable = Field(description="Environment variable that holds the client's id.")
     client_secret: Variable = Field(description="Environment variable that holds the client's secret.")
-    refresh_token: Variable | None = Field(None, description="Environment variable that holds a refresh token.")
+    client_in: Literal["body", "header"] = Field(
+        "body", description="Whether id and secret stand in the form, or in a Basic authorization header."
+    )
+    refresh_token: Variable | None = Field(
+        None, description="Environment variable that holds a refresh token; client credentials are used if left out."
+    )
     scope: Text | None = Field(None, description="Scopes to ask for.")
+    parameters: dict[Text, str] = Field({}, description="Further fields of the form, such as audience; no secrets.")
 
 
 class ApiSource(NetworkSettings):
@@ -304,33 +462,49 @@ class ApiSource(NetworkSettings):
     type: Literal["api"] = Field("api", description="The kind of source.")
     url: HttpUrl = Field(description="Where the records are.")
     parameters: dict[Text, str | int | float | bool] = Field({}, description="Query parameters of every request.")
-    records: Text = Field("@", description="JMESPath of the records in an answer.")
-    key: Text = Field("id", description="JMESPath of a record's key.")
-    text: Text = Field(description="Template of the document's text: {path} stands for a value, path in JMESPath.")
-    title: Text | None = Field(None, description="Template of the title.")
-    updated_at: Text | None = Field(
-        None,
-        description="JMESPath of what differs where the record may differ; the whole record is hashed if left out.",
+    records: JsonPath = Field("@", description="JMESPath of the list of records in an answer.")
+    key: JsonPath = Field("id", description="JMESPath of a record's key.")
+    text: JsonTemplate = Field(
+        description="Template of the document's text: {path} stands for a value, path in JMESPath."
     )
-    detail_url: Text | None = Field(
+    title: JsonTemplate | None = Field(None, description="Template of the title.")
+    updated_at: JsonPath | None = Field(
+        None,
+        description="JMESPath of what differs where the record may differ, for `detail_url`; the listed record is hashed if "
+        "left out.",
+    )
+    detail_url: JsonTemplate | None = Field(
         None, description="Template of the URL that gives one record whole, where the listing gives a part."
     )
-    metadata: dict[Text, Text] = Field({}, description="Name -> JMESPath of values that are kept as metadata.")
+    metadata: dict[Text, JsonPath] = Field({}, description="Name -> JMESPath of values that are kept as metadata.")
     pagination: ApiPagination = Field(ApiPagination(), description="How the records come page by page.")
+    max_page_bytes: Annotated[int, Field(ge=1)] = Field(
+        50_000_000, description="An answer of the API with more bytes is refused, and the listing with it."
+    )
     api_key: Variable | None = Field(None, description="Environment variable that holds an API key.")
     api_key_header: Text = Field("Authorization", description="Header of the key.")
     api_key_prefix: str = Field("Bearer ", description="What stands before the key in the header.")
+    api_key_parameter: Text | None = Field(
+        None, description="Query parameter of the key, where it does not stand in a header."
+    )
     oauth: ApiOAuth | None = Field(None, description="OAuth 2 instead of a key.")
     cursor_parameter: Text | None = Field(
-        None, description="Query parameter that asks for records changed since the last run; deletes are not seen then."
+        None,
+        description="Query parameter that asks for records changed since the last run; deletes are seen by `deleted` alone "
+        "then.",
     )
-    cursor: Text | None = Field(None, description="JMESPath of a record's value for the cursor.")
-    deleted: Text | None = Field(None, description="JMESPath that is true for a record that was deleted.")
+    cursor: JsonPath | None = Field(
+        None,
+        description="JMESPath of a record's value for the cursor, such as updated_at; the largest is sent next time.",
+    )
+    deleted: JsonPath | None = Field(None, description="JMESPath that is true for a record that was deleted.")
 
     @model_validator(mode="after")
-    def _cursor_is_whole(self) -> ApiSource:
+    def _settings_go_together(self) -> ApiSource:
         if (self.cursor_parameter is None) != (self.cursor is None):
             raise conflict("a cursor_parameter together with a cursor", "cursor_parameter", "cursor")
+        if self.oauth is not None and self.api_key is not None:
+            raise conflict("an api_key or oauth, one of the two", "api_key", "oauth")
         return self
 
 

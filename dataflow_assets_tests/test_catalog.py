@@ -20,12 +20,14 @@ from dataflow_assets.catalog import (
     MAX_BYTES,
     MAX_PROBLEMS,
     Catalog,
-    json_schema,
     load_catalog,
     partition_of,
     split_partition,
 )
+from dataflow_assets.catalog_schema import json_schema
 from dataflow_assets.errors import CatalogError, ConfigurationError
+from dataflow_assets.source_settings import SETTINGS, NetworkSettings, SourceSettings
+from dataflow_assets_tests.sources.plugin import install
 
 GUIDE = Path(__file__).parents[1] / "docs" / "guide"
 
@@ -97,9 +99,90 @@ def test_a_library_that_is_left_empty_takes_everything_from_the_defaults(load: A
 
 def test_a_source_of_another_type_replaces_that_of_the_defaults(problems: Any) -> None:
     # Merged key by key, the default's unknown keys would be reported for the library too.
-    found = problems("defaults: {source: {type: web, url: x}}\nlibraries: {a: {source: {type: files, path: x}}}")
-    assert len(found) == 2
-    assert all("defaults.source" in problem for problem in found)
+    found = problems("defaults: {source: {type: web, depth: 1}}\nlibraries: {a: {source: {type: files, path: x}}}")
+    assert [problem.split(" is ")[0] for problem in found] == ["catalog.yaml, line 1: defaults.source.depth"]
+
+
+def test_every_kind_of_source_is_read(load: Any) -> None:
+    catalog = load(
+        """
+        libraries:
+          a: {source: {type: web, urls: [https://example.org/], headers: {X-Key: MY_KEY}, requests_per_second: 1}}
+          b: {source: {type: sql, url: "sqlite:///x.db", query: SELECT 1, key: [id], text: "{body}"}}
+          c: {source: {type: objects, url: "s3://bucket/docs", options: {anon: true, retries: 3, endpoint_url: "http://x"}}}
+          d: {source: {type: git, url: "https://example.org/x.git", ref: v1}}
+          e: {source: {type: transcripts, path: logs}}
+        """
+    )
+    assert [settings.source.type for settings in catalog.libraries.values()] == [
+        "web",
+        "sql",
+        "objects",
+        "git",
+        "transcripts",
+    ]
+    assert catalog.library("c").source.options == {"anon": True, "retries": 3, "endpoint_url": "http://x"}
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("{type: webb, urls: [x]}", "source.type is 'webb'; allowed are files, objects, archive, git, web,"),
+        ("{type: webb, urls: [x]}", "(did you mean web?)"),
+        ("{type: 5}", "source.type is 5; allowed are files"),
+        ("{type: [web]}", "source.type is a list; allowed are files"),
+        ("{type: web, urls: [ftp://x]}", "source.urls[0] is 'ftp://x'; allowed is a text of the form ^https?"),
+        ("{type: web}", "source lacks urls; allowed is urls, a sitemap or a crawl, at least one of them"),
+        ("{type: archive}", "source lacks path and url; allowed is a path or a url, one of the two"),
+        ("{type: archive, path: x, url: 'https://x.org/a.zip'}", "source.path is 'x'; allowed is a path or a url"),
+        (
+            "{type: sql, url: 'sqlite://', query: SELECT 1, text: x}",
+            "source.key is missing; add it: columns that identify a row",
+        ),
+        ("{type: web, path: docs, urls: ['https://x.org/']}", "source.path is not a known key; allowed are type,"),
+        (
+            "{type: objects, url: 's3://x', options: {a: [1]}}",
+            "source.options.a is a list; allowed is a text, a number, true",
+        ),
+        (
+            "{type: objects, url: 's3://x', credentials: {secret: not a name}}",
+            "source.credentials.secret is 'not a name'; allowed",
+        ),
+        (
+            "{type: api, url: 'https://x.org', text: '{x}', pagination: {kind: pages}}",
+            "source.pagination.kind is 'pages'; allowed are none",
+        ),
+        (
+            "{path: docs, archives: {max_depth: 0}}",
+            "source.archives.max_depth is 0; allowed is a whole number from 1 to 32",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_source_is_said_in_its_own_words(problems: Any, source: str, said: str) -> None:
+    assert any(said in problem for problem in problems(f"libraries: {{a: {{source: {source}}}}}"))
+
+
+def test_a_folder_dropped_into_the_inbox_is_a_library(load: Any, tmp_path: Path) -> None:
+    for name in ("reports", "My Notes", ".hidden", "handbook", "\u00e9\u00e9"):
+        (tmp_path / "incoming" / name).mkdir(parents=True)
+    (tmp_path / "incoming" / "a file").write_text("x")
+    text = "defaults: {source: {exclude: ['*.tmp']}, buckets: 2}\ninbox: incoming\nlibraries: {handbook: {source: {path: docs}}}"
+    catalog = load(text)
+    assert list(catalog.libraries) == ["handbook", "my-notes", "reports"]
+    assert catalog.library("my-notes").source.path == "incoming/My Notes"
+    assert (catalog.library("reports").source.exclude, catalog.library("reports").buckets) == (("*.tmp",), 2)
+    assert catalog.library("handbook").source.path == "docs"
+    assert len(catalog.notes) == 2
+    (tmp_path / "incoming").rename(tmp_path / "elsewhere")
+    catalog = load(text)
+    assert list(catalog.libraries) == ["handbook"]
+    assert "cannot be read" in catalog.notes[0]
+
+
+def test_the_inbox_needs_no_libraries_beside_it(load: Any, tmp_path: Path, problems: Any) -> None:
+    (tmp_path / "in" / "one").mkdir(parents=True)
+    assert list(load("inbox: in").libraries) == ["one"]
+    assert "inbox is a list" in problems("inbox: [in]")[0]
 
 
 def test_an_empty_value_takes_back_a_default_where_nothing_is_a_value(load: Any) -> None:
@@ -154,7 +237,7 @@ def test_all_problems_are_said_at_once_in_the_files_order(problems: Any) -> None
         "catalog.yaml, line 7: libraries.a.search.top_k is 0; allowed is a whole number from 1 to 1000",
         "catalog.yaml, line 9: libraries.'Big Name' is not a name for a library: a name has 1 to 64 of a-z, 0-9, _ "
         "and -, and begins with a letter or a digit (for example big-name)",
-        "catalog.yaml, line 10: extra is not a known key; allowed are defaults, libraries",
+        "catalog.yaml, line 10: extra is not a known key; allowed are defaults, inbox, libraries",
     ]
 
 
@@ -343,7 +426,7 @@ def test_an_alias_that_is_wrong_where_it_is_used_has_the_path_of_its_use(problem
         (b"defaults: {}", "libraries is missing"),
         (b"defaults: 3\nlibraries: {}", "defaults is 3; allowed is a set of keys"),
         (b"libraries: [a]", "libraries is a list; allowed is names of libraries"),
-        (b"library: {}\nlibraries: {}", "library is not a known key; allowed are defaults, libraries (did you mean"),
+        (b"library: {}\nlibraries: {}", "library is not a known key; allowed are defaults, inbox, libraries (did you mean"),
         ("libraries:\n  a: é".encode("latin-1"), "line 2: the byte 0xe9 is not UTF-8; save the file as UTF-8"),
         ("libraries: {}".encode("utf-16"), "not UTF-8 text"),
         (b"a" * (MAX_BYTES + 1), "larger than 4,000,000 bytes"),
@@ -556,10 +639,32 @@ def test_importing_the_catalog_imports_nothing_heavy() -> None:
     assert not {*heavy.split(), "openai", "httpx", "httpx2", "aiohttp", "asyncio"} & set(loaded)
 
 
-def test_the_guide_names_every_setting_with_its_default() -> None:
-    page = (GUIDE / "catalog.md").read_text("utf-8")
-    for definition in json_schema()["$defs"].values():
-        for name, setting in definition["properties"].items():
+def _pages_of_settings() -> list[tuple[str, dict[str, Any]]]:
+    """The settings, each with the page of the guide that has them; what all sources share stands in the catalog's."""
+    definitions = json_schema()["$defs"]
+    kinds = {kind: SETTINGS[kind].model_json_schema() for kind in SETTINGS}
+    pages = []
+    for name, definition in definitions.items():
+        kind = next(
+            (
+                kind
+                for kind, found in kinds.items()
+                if name == SETTINGS[kind].__name__ or name in found.get("$defs", {})
+            ),
+            None,
+        )
+        pages.append(("catalog.md" if kind is None or name == "ArchiveSettings" else f"source-{kind}.md", definition))
+    return pages
+
+
+SHARED_BY_SOURCES = {*SourceSettings.model_fields, *NetworkSettings.model_fields}
+
+
+@pytest.mark.parametrize(("named", "definition"), _pages_of_settings())
+def test_the_guide_names_every_setting_with_its_default(named: str, definition: dict[str, Any]) -> None:
+    page = (GUIDE / named).read_text("utf-8")
+    for name, setting in definition["properties"].items():
+        if named == "catalog.md" or name not in SHARED_BY_SOURCES:
             assert f"`{name}`" in page, name
             default = setting.get("default")
             if isinstance(default, int | float | str) and not isinstance(default, bool):
@@ -570,7 +675,9 @@ def test_the_guide_names_every_setting_with_its_default() -> None:
                 assert row
 
 
-def test_every_catalog_in_the_guide_is_a_good_one(load: Any) -> None:
+def test_every_catalog_in_the_guide_is_a_good_one(load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site").mkdir()
+    monkeypatch.syspath_prepend(str(install(tmp_path / "site")))  # one page shows a package's own kind of source
     blocks = [
         (page.name, block)
         for page in sorted(GUIDE.glob("*.md"))

@@ -12,7 +12,6 @@ from dataflow_assets.settings import (
     ChunkingSettings,
     CorrectionSettings,
     EmbeddingSettings,
-    FilesSource,
     LibrarySettings,
     LimitSettings,
     PriceSettings,
@@ -21,6 +20,7 @@ from dataflow_assets.settings import (
     ValidationSettings,
     fingerprint_of,
 )
+from dataflow_assets.source_settings import FilesSource
 
 
 def test_settings_never_change_and_can_be_keys() -> None:

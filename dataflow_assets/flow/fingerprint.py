@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from pathlib import Path
 
 from dataflow_assets import __version__
 from dataflow_assets.catalog import Catalog
@@ -15,10 +17,7 @@ class ListingHash:
     """Hashes a listing as it passes by."""
 
     def __init__(self, settings: LibrarySettings) -> None:
-        # Search settings decide nothing that is stored; a new version of the code may.
-        self._hash = hashlib.sha256(
-            fingerprint_of(__version__, settings.model_dump(exclude={"search"}, mode="json")).encode()
-        )
+        self._hash = hashlib.sha256(settings_fingerprint(settings).encode())
 
     def add(self, path_key: str, fingerprint: str | None) -> None:
         """Take in an item."""
@@ -29,14 +28,36 @@ class ListingHash:
         return self._hash.hexdigest()[:16]
 
 
-def source_fingerprint(catalog: Catalog, library: str) -> str:
+def settings_fingerprint(settings: LibrarySettings) -> str:
+    """Hash the settings of a library that decide what is stored, and the version of the code."""
+    return fingerprint_of(__version__, settings.model_dump(exclude={"search"}, mode="json"))
+
+
+def source_fingerprint(catalog: Catalog, library: str, *, home: Path, seconds: float) -> str | None:
     """List a library's source and hash what it says; nothing is fetched.
+
+    Args:
+        catalog: The catalog.
+        library: The library.
+        home: Where the source may keep what helps it to list.
+        seconds: How long it may take.
+
+    Returns:
+        The fingerprint; None for a source that cannot be listed often, or not in this time.
 
     Raises:
         SourceUnavailable: The source cannot be listed now.
     """
-    settings = catalog.library(library)
+    settings, until = catalog.library(library), time.monotonic() + seconds
     seen = ListingHash(settings)
-    for item in open_source(settings.source, base=catalog.folder).list():
+    # Not the folder that runs use: one may be at work.
+    source = open_source(
+        settings.source, base=catalog.folder, cache=home / "sources" / f"{library}~sensor", library=library
+    )
+    if not source.quick:
+        return None
+    for item in source.list():
         seen.add(item.path_key, item.fingerprint)
-    return seen.done()
+        if time.monotonic() > until:
+            return None
+    return None if source.partial else seen.done()

@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataflow_assets.errors import FetchFailed, ItemRefused, SourceUnavailable
 from dataflow_assets.flow.fingerprint import ListingHash
 from dataflow_assets.flow.library_run import LibraryRun
+from dataflow_assets.flow.opening import ARCHIVE_TYPES, Part, open_items, stamp_of, whole
+from dataflow_assets.media_types import UNKNOWN
 from dataflow_assets.records import RawDocument, identity
 from dataflow_assets.settings import DeleteSettings, fingerprint_of
 from dataflow_assets.warehouse.changes import Changes, copy_to_parquet, literal, parquet
@@ -26,15 +28,13 @@ from dataflow_assets.warehouse.store import Warehouse, now
 if TYPE_CHECKING:
     import duckdb
 
-    from dataflow_assets.sources.base import Fetched, Item
-
 logger = logging.getLogger(__name__)
 
 INGEST_VERSION = 1
 
 _LISTING_COLUMNS = {
     "document_id": "VARCHAR", "uri": "VARCHAR", "path_key": "VARCHAR", "media_type": "VARCHAR", "size_bytes": "BIGINT",
-    "fingerprint": "VARCHAR", "problem": "VARCHAR",
+    "fingerprint": "VARCHAR", "problem": "VARCHAR", "gone": "BOOLEAN",
 }  # fmt: skip
 
 
@@ -43,7 +43,10 @@ class Listing:
     """What a listing says, compared with the tables."""
 
     items: int
+    """Items that are there, as far as the listing tells."""
     to_fetch: int
+    total: int
+    """Rows of the whole library."""
     gone: int
     """Documents of the whole library that left the listing."""
     gone_here: int
@@ -71,6 +74,7 @@ def list_source(run: LibraryRun) -> tuple[Path, str]:
                 "size_bytes": item.size_bytes,
                 "fingerprint": item.fingerprint,
                 "problem": item.problem,
+                "gone": item.gone,
             }
             file.write(json.dumps(row) + "\n")
             seen.add(item.path_key, item.fingerprint)
@@ -86,13 +90,25 @@ def compare(connection: duckdb.DuckDBPyConnection, run: LibraryRun, listing: Pat
     )
     library = f"library = {literal(run.library)}"
     here = run.scope.where().replace(library, "TRUE", 1)
+    # An item's rows are its own, or its members'; these carry the stamp of how containers are opened.
+    stamped = f"l.fingerprint || {literal('+' + stamp_of(run))}"
+    archives = ", ".join(map(literal, ARCHIVE_TYPES))
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE to_fetch AS
-        SELECT l.*, r.content_hash IS NOT NULL AS known
-        FROM listing l LEFT JOIN (SELECT * FROM raw_documents WHERE {library}) r USING (document_id)
-        WHERE {here.replace("document_id", "l.document_id")} AND (r.document_id IS NULL
-            OR r.fingerprint IS DISTINCT FROM l.fingerprint OR r.source_uri <> l.uri OR r.media_type <> l.media_type)
+        SELECT l.* EXCLUDE (gone), coalesce(h.known, FALSE) AS known, h.item_id IS NOT NULL AS present
+        FROM listing l LEFT JOIN (
+            SELECT coalesce(item_id, document_id) AS item_id, bool_or(content_hash IS NOT NULL) AS known,
+                count(DISTINCT fingerprint) = 1 AND count(fingerprint) = count(*) AS settled,
+                min(fingerprint) AS fingerprint, min(source_uri) AS uri,
+                max(media_type) FILTER (coalesce(item_id, document_id) = document_id) AS media_type
+            FROM raw_documents WHERE {library} GROUP BY ALL
+        ) h ON h.item_id = l.document_id
+        WHERE {here.replace("document_id", "l.document_id")} AND NOT l.gone AND (h.item_id IS NULL OR NOT h.settled
+            OR l.fingerprint IS NULL OR h.fingerprint NOT IN (l.fingerprint, {stamped})
+            OR (h.fingerprint = l.fingerprint AND h.media_type IN ({archives}))
+            OR NOT (h.uri = l.uri OR starts_with(h.uri, l.uri || '!/'))
+            OR (h.media_type <> l.media_type AND h.fingerprint = l.fingerprint AND l.media_type <> {literal(UNKNOWN)}))
         """
     )
 
@@ -100,11 +116,14 @@ def compare(connection: duckdb.DuckDBPyConnection, run: LibraryRun, listing: Pat
         found = connection.execute(f"SELECT count(*) FROM {query}").fetchone()
         return int(found[0]) if found else 0
 
-    left = f"raw_documents WHERE {library} AND document_id NOT IN (SELECT document_id FROM listing)"
+    listed = "SELECT document_id FROM listing" + (" WHERE gone" if run.source.partial else "")
+    absent = "IN" if run.source.partial else "NOT IN"
+    left = f"raw_documents WHERE {library} AND coalesce(item_id, document_id) {absent} ({listed})"
     items, total, gone = count("listing"), count(f"raw_documents WHERE {library}"), count(left)
     found = Listing(
-        items=items,
+        items=total - gone if run.source.partial else items,
         to_fetch=count("to_fetch"),
+        total=total,
         gone=gone,
         gone_here=count(f"{left} AND {here}"),
         rows=count(f"raw_documents WHERE {run.scope.where()}"),
@@ -112,7 +131,7 @@ def compare(connection: duckdb.DuckDBPyConnection, run: LibraryRun, listing: Pat
     )
     if fetch_to is not None and found.to_fetch:
         copy_to_parquet(connection, "SELECT * FROM to_fetch ORDER BY uri", fetch_to)
-    if fetch_to is not None and found.gone_here and not found.withheld:
+    if fetch_to is not None and found.gone_here:
         rows = connection.execute(f"SELECT document_id FROM {left} AND {here}").fetchall()
         write_keys(fetch_to.with_name("gone.parquet"), "document_id", [row[0] for row in rows])
     return found
@@ -155,79 +174,94 @@ def ingest(run: LibraryRun) -> Changes:
         compared = compare(connection, run, listing, fetch_to)
     changes.rows = compared.rows
     changes.details["listed"] = compared.items
-    if compared.withheld:
-        changes.details["withheld_deletes"] = compared.gone
-    elif compared.gone_here:
-        changes.gone = f"SELECT document_id FROM {parquet(fetch_to.with_name('gone.parquet'))}"
+    failures: dict[str, str] = {}
+    replaced: list[str] = []
     if compared.to_fetch:
         # Held until the rows are merged, so that nobody sweeps bytes that no row names yet.
         changes.held.enter_context(run.documents.writing())
-        failures: dict[str, str] = {}
-        with RowWriter(run.spool / "raw_documents.made.parquet", RawDocument) as writer:
-            done = 0
+        with (
+            RowWriter(run.spool / "raw_documents.made.parquet", RawDocument) as writer,
+            run.workers() as pool,
+        ):
             run.progress("raw_documents", 0, compared.to_fetch)
-            for batch in read_batches(fetch_to):
-                for row in _fetch(run, batch, failures):
-                    writer.add(row)
-                done += len(batch)
+            rows = (row for batch in read_batches(fetch_to) for row in batch)
+            for done, (row, parts) in enumerate(open_items(run, rows, pool), start=1):
+                if isinstance(parts, FetchFailed):
+                    logger.warning("%s", parts)
+                    failures[row["uri"]] = str(parts)
+                    if not row["known"]:  # else its last good rows stand
+                        writer.add(_row(run, row, replace(whole(row, None, error=str(parts)), fingerprint=None)))
+                else:
+                    for each in _rows(run, row, parts):
+                        writer.add(each)
+                    if row["present"]:
+                        replaced.append(row["document_id"])
                 run.progress("raw_documents", done, compared.to_fetch)
         changes.made, changes.failed = writer.file, len(failures)
-        if failures:
-            changes.details["failures"] = failures
-    if "failures" in changes.details:
+    _settle_deletes(run, changes, compared, fetch_to, replaced)
+    if failures:
+        changes.details["failures"] = failures
         del changes.details["fingerprint"]  # the sensor is to look again
-    if not changes.empty:
-        changes.after = lambda: sweep_documents(run)
+    changed = not changes.empty
+
+    def after() -> None:
+        if changed:
+            sweep_documents(run)
+        if not failures:  # else what failed would not be listed again by a source that tells only what changed
+            run.source.stored()
+
+    changes.after = after
     return changes
 
 
-def _fetch(run: LibraryRun, rows: list[dict[str, Any]], failures: dict[str, str]) -> Iterator[RawDocument]:
-    for row in rows:
-        content: bytes | None = None
-        error, fingerprint = row["problem"], row["fingerprint"]
-        if error is None:
-            try:
-                content = _bytes_of(run.source.fetch(item_of(row)))
-            except ItemRefused as refused:
-                error = str(refused)
-            except FetchFailed as failed:
-                logger.warning("%s", failed)
-                failures[row["uri"]] = str(failed)
-                if row["known"]:
-                    continue  # its last good rows stand
-                error, fingerprint = str(failed), None
-        content_hash = run.documents.put(content) if content is not None else None
-        yield RawDocument(
-            library=run.library,
-            document_id=row["document_id"],
-            item_id=row["document_id"],
-            source_type=run.settings.source.type,
-            source_uri=row["uri"],
-            media_type=row["media_type"],
-            content_hash=content_hash,
-            size_bytes=len(content) if content is not None else row["size_bytes"],
-            fingerprint=fingerprint,
-            fetch_error=error,
-            fetched_at=now() if content is not None else None,
-            input_hash=fingerprint_of(INGEST_VERSION, row["uri"], row["media_type"], content_hash, error),
-        )
+def _settle_deletes(run: LibraryRun, changes: Changes, compared: Listing, fetch_to: Path, replaced: list[str]) -> None:
+    """Decide what leaves: what left the listing, and members that containers no longer hold."""
+    left, inner = fetch_to.with_name("gone.parquet"), fetch_to.with_name("gone_members.parquet")
+    parts = [f"SELECT document_id FROM {parquet(left)}"] if compared.gone_here else []
+    members = 0
+    if replaced and changes.made is not None:
+        keys = write_keys(fetch_to.with_name("replaced.parquet"), "document_id", replaced)
+        with run.warehouse.reading() as connection:
+            rows = connection.execute(
+                f"SELECT document_id FROM raw_documents WHERE {run.scope.where()} "
+                f"AND coalesce(item_id, document_id) IN (SELECT document_id FROM {parquet(keys)}) "
+                f"AND document_id NOT IN (SELECT document_id FROM {parquet(changes.made)})"
+            ).fetchall()
+        members = len(rows)
+        if members:
+            write_keys(inner, "document_id", [row[0] for row in rows])
+            parts.append(f"SELECT document_id FROM {parquet(inner)}")
+    gone = compared.gone + members
+    if not run.accept_deletes and needs_agreement(gone, compared.total, compared.items, run.settings.deletes):
+        changes.details["withheld_deletes"] = gone
+    elif parts:
+        changes.gone = " UNION ALL ".join(parts)
 
 
-def _bytes_of(fetched: Fetched) -> bytes:
-    return fetched.content if isinstance(fetched.content, bytes) else fetched.content.read_bytes()
+def _rows(run: LibraryRun, row: dict[str, Any], parts: Iterator[Part]) -> list[RawDocument]:
+    """Store the bytes of an item's documents and give their rows; one that tells what is wrong where it cannot be opened."""
+    try:
+        return [_row(run, row, part) for part in parts]
+    except ItemRefused as refused:
+        return [_row(run, row, whole(row, None, error=str(refused), stamp=stamp_of(run)))]
 
 
-def item_of(row: dict[str, Any]) -> Item:
-    """Give back the item that a row of the listing tells of."""
-    from dataflow_assets.sources.base import Item
-
-    return Item(
-        uri=row["uri"],
-        path_key=row["path_key"],
-        media_type=row["media_type"],
-        size_bytes=row["size_bytes"],
-        fingerprint=row["fingerprint"],
-        problem=row["problem"],
+def _row(run: LibraryRun, row: dict[str, Any], part: Part) -> RawDocument:
+    content = part.content
+    content_hash = run.documents.put(content) if content is not None else None
+    return RawDocument(
+        library=run.library,
+        document_id=part.document_id,
+        item_id=row["document_id"],
+        source_type=run.settings.source.type,
+        source_uri=part.uri,
+        media_type=part.media_type,
+        content_hash=content_hash,
+        size_bytes=len(content) if content is not None else row["size_bytes"] if part.uri == row["uri"] else None,
+        fingerprint=part.fingerprint,
+        fetch_error=part.error,
+        fetched_at=now() if content is not None else None,
+        input_hash=fingerprint_of(INGEST_VERSION, part.uri, part.media_type, content_hash, part.error),
     )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dataflow_assets.models.question import Parked, Tally
     from dataflow_assets.sources.base import Source
     from dataflow_assets.warehouse.documents import DocumentStore
+    from dataflow_assets.workers.pool import WorkerPool
 
 Progress = Callable[[str, int, int], None]
 """Is told: the table, the rows done, the rows to do."""
@@ -140,7 +141,38 @@ class LibraryRun:
         """Where the library's documents come from."""
         from dataflow_assets.sources.base import open_source
 
-        return open_source(self.settings.source, base=self.base)
+        cache = self.home / "sources" / self.partition
+        source = open_source(self.settings.source, base=self.base, cache=cache, library=self.library)
+        source.accept_deletes = self.accept_deletes
+        return source
+
+    @property
+    def passwords(self) -> tuple[str, ...]:
+        """Passwords of protected documents and archives, from the environment.
+
+        Raises:
+            CredentialError: A variable that the catalog names is not set.
+        """
+        from dataflow_assets.errors import CredentialError
+
+        found = []
+        for name in self.settings.reading.passwords:
+            if name not in os.environ:
+                raise CredentialError(
+                    f"The library {self.library} names the environment variable {name} for passwords (reading.passwords), "
+                    "and it is not set. Set it, or take it out of the catalog."
+                )
+            found.append(os.environ[name])
+        return tuple(found)
+
+    def workers(self) -> WorkerPool:
+        """Give processes for parsing what others made; none is started before there is work."""
+        from dataflow_assets.workers.pool import WorkerPool
+
+        reading = self.settings.reading
+        return WorkerPool(
+            memory_mb=reading.memory_mb, timeout_seconds=reading.timeout_seconds, folder=self.spool / "workers"
+        )
 
     @cached_property
     def documents(self) -> DocumentStore:

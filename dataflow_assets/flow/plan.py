@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from dataflow_assets.errors import DataflowError, SourceUnavailable
-from dataflow_assets.flow.ingest import _bytes_of, compare, item_of, list_source
+from dataflow_assets.errors import DataflowError, FetchFailed, ItemRefused, SourceUnavailable
+from dataflow_assets.flow.ingest import compare, list_source
 from dataflow_assets.flow.library_run import LibraryRun, withheld_message
+from dataflow_assets.flow.opening import open_items
 from dataflow_assets.flow.paid import correction_question, open_ledger, vector_question
+from dataflow_assets.flow.reading import Read, Unread, read_documents
 from dataflow_assets.flow.steps import CHUNKS, CORRECTIONS, EMBEDDINGS, VALIDATED_DOCUMENTS, count_pending
 from dataflow_assets.models.base import Usage
 from dataflow_assets.models.editor import CorrectionQuestion
@@ -20,11 +22,13 @@ from dataflow_assets.models.vectors import VectorQuestion
 from dataflow_assets.records import Chunk, ValidatedDocument, sections_of
 from dataflow_assets.stages.chunk import chunk_document
 from dataflow_assets.stages.correct import ChunkText, skip_chunk
-from dataflow_assets.stages.read import read_document
 from dataflow_assets.stages.tokens import count_tokens
 from dataflow_assets.stages.validate import validate_document
 from dataflow_assets.warehouse.changes import detect, literal
 from dataflow_assets.warehouse.spool import read_batches
+
+if TYPE_CHECKING:
+    from dataflow_assets.workers.pool import WorkerPool
 
 SURENESS = ("certain", "measured", "estimated", "unknown price")
 
@@ -181,7 +185,7 @@ def _plan(run: LibraryRun) -> Plan:
             withheld, message = compared.gone, withheld_message(run.library, compared.gone)
     except SourceUnavailable as error:
         message = str(error)
-    fresh: dict[str, bytes | None] = {}
+    fresh: set[str] = set()
     with run.warehouse.reading() as connection:
         detect(connection, VALIDATED_DOCUMENTS.derivation, run.scope, VALIDATED_DOCUMENTS.fingerprint(run), stale_to)
         known = {
@@ -208,20 +212,14 @@ def _plan(run: LibraryRun) -> Plan:
                     forecasts["corrections"].add(chunk.text)
                 forecasts["embeddings"].add(chunk.text)
 
-    def look(document_id: str, uri: str, media_type: str, content: bytes | None, failure: str | None) -> None:
+    def look(done: Read) -> None:
         nonlocal documents, document_tokens
-        read = None
-        if content is not None:
-            try:
-                read = read_document(content, source_uri=uri, media_type=media_type, settings=run.settings.reading)
-            except DataflowError as error:
-                failure = str(error)
         row = validate_document(
             library=run.library,
-            document_id=document_id,
-            source_uri=uri,
-            read=read,
-            failure=failure,
+            document_id=done.unread.document_id,
+            source_uri=done.unread.source_uri,
+            read=done.read,
+            failure=done.failure,
             settings=run.settings.validation,
             input_hash="",
         )
@@ -230,7 +228,7 @@ def _plan(run: LibraryRun) -> Plan:
             count(
                 chunk_document(
                     library=run.library,
-                    document_id=document_id,
+                    document_id=row.document_id,
                     text=row.text,
                     markup=row.markup,
                     settings=run.settings.chunking,
@@ -240,25 +238,31 @@ def _plan(run: LibraryRun) -> Plan:
                 row,
             )
 
-    for batch in read_batches(fetch_to) if fetch_to.exists() else ():
-        for row in batch:
-            fresh[row["document_id"]] = None
-            content, failure = None, row["problem"]
-            if failure is None:
-                try:
-                    content = _bytes_of(run.source.fetch(item_of(row)))
-                except DataflowError as error:
-                    failure = str(error)
-            look(row["document_id"], row["uri"], row["media_type"], content, failure)
-    for batch in read_batches(stale_to) if stale_to.exists() else ():
-        for row in batch:
-            if row["document_id"] not in fresh:
-                fresh[row["document_id"]] = None
-                try:
-                    content = run.documents.get(row["content_hash"]) if row["content_hash"] else None
-                except DataflowError:
-                    content = None
-                look(row["document_id"], row["source_uri"], row["media_type"], content, row["fetch_error"])
+    def unread(pool: WorkerPool) -> Iterator[Unread]:
+        """Give what a run would fetch, and what it would read again."""
+        fetched = (row for batch in read_batches(fetch_to) for row in batch) if fetch_to.exists() else iter(())
+        for row, parts in open_items(run, fetched, pool):
+            if isinstance(parts, FetchFailed):
+                continue
+            try:
+                for part in parts:
+                    fresh.add(part.document_id)
+                    yield Unread(part.document_id, part.uri, part.media_type, part.content, part.error)
+            except ItemRefused as refused:
+                yield Unread(row["document_id"], row["uri"], row["media_type"], None, str(refused))
+        for batch in read_batches(stale_to) if stale_to.exists() else ():
+            for row in batch:
+                if row["document_id"] not in fresh:
+                    fresh.add(row["document_id"])
+                    try:
+                        content = run.documents.get(row["content_hash"]) if row["content_hash"] else None
+                    except DataflowError:
+                        content = None
+                    yield Unread(row["document_id"], row["source_uri"], row["media_type"], content, row["fetch_error"])
+
+    with run.workers() as pool:
+        for done in read_documents(run, unread(pool), pool):
+            look(done)
     for batch in read_batches(recut) if recut.exists() else ():
         for row in batch:
             if row["document_id"] not in fresh:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from dataflow_assets.flow.fingerprint import settings_fingerprint
 from dataflow_assets.flow.library_run import LibraryRun
 from dataflow_assets.flow.state import end_state
 from dataflow_assets.records import QualityReport
@@ -103,11 +104,25 @@ def report(run: LibraryRun) -> Changes:
         run.home,
         run.partition,
         "incomplete" if run.notes else "ok",
-        fingerprint=run.details.get("raw_documents", {}).get("fingerprint"),
-        withheld_deletes=run.details.get("raw_documents", {}).get("withheld_deletes", 0),
         message=" ".join(run.notes) or None,
+        settings=settings_fingerprint(run.settings),
+        **_source_health(run),
     )
     return changes
+
+
+def _source_health(run: LibraryRun) -> dict[str, Any]:
+    """Say how the source did; what is not said stays as the run before said it."""
+    told = run.details.get("raw_documents", {})
+    health: dict[str, Any] = {
+        "fingerprint": told.get("fingerprint"),
+        "withheld_deletes": told.get("withheld_deletes", 0),
+        "source_error": told.get("unavailable"),
+        "items_failed": len(told.get("failures", {})),
+    }
+    if "listed" in told:
+        health |= {"listed": told["listed"], "listed_at": now().isoformat(timespec="seconds")}
+    return health
 
 
 def _asked(run: LibraryRun) -> bool:

@@ -30,6 +30,16 @@ class RunState:
     """What the source listed and the settings said, where the run came to its end."""
     withheld_deletes: int = 0
     message: str | None = None
+    settings: str | None = None
+    """Fingerprint of the settings that the run had."""
+    listed_at: str | None = None
+    """When the source was last listed whole; kept from run to run, like what follows."""
+    listed: int | None = None
+    """Items that it listed then."""
+    source_error: str | None = None
+    """What kept the last run from listing it."""
+    items_failed: int = 0
+    """Items that the last run could not fetch."""
 
 
 def _path(home: Path, partition: str) -> Path:
@@ -40,7 +50,7 @@ def read_state(home: Path, partition: str) -> RunState | None:
     """Read the last run of a partition; None where there is none, or the file makes no sense."""
     try:
         found = json.loads(_path(home, partition).read_text(encoding="utf-8"))
-        state = RunState(**{field.name: found[field.name] for field in fields(RunState)})
+        state = RunState(**{field.name: found[field.name] for field in fields(RunState) if field.name in found})
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if state.status == "running" and not alive(state.process):
@@ -59,7 +69,11 @@ def write_state(home: Path, partition: str, state: RunState) -> None:
 
 def start_state(home: Path, partition: str, run_id: str) -> None:
     """Note that a run started."""
-    state = RunState(run_id, "running", now().isoformat(timespec="seconds"), identity_of_this_process())
+    last = read_state(home, partition)
+    kept = (
+        {name: getattr(last, name) for name in ("listed_at", "listed", "source_error", "items_failed")} if last else {}
+    )
+    state = RunState(run_id, "running", now().isoformat(timespec="seconds"), identity_of_this_process(), **kept)
     write_state(home, partition, state)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from dataflow_assets.catalog import Catalog
 from dataflow_assets.flow.forget import partitions_of
-from dataflow_assets.flow.state import read_state
+from dataflow_assets.flow.state import RunState, read_state
 from dataflow_assets.home import open_index
 from dataflow_assets.models.ledger import Batch, Ledger, Spending
 from dataflow_assets.warehouse.figures import WAITING_EMBEDDING
@@ -111,10 +111,24 @@ def library_states(catalog: Catalog | None, home: Path) -> dict[str, Any]:
             "points": sum(found.points for found in published),
             "fresh_as_of": fresh[name].isoformat(sep=" ", timespec="seconds") if name in fresh else None,
             "last_run": asdict(last) if last else None,
+            "source": _source(name, catalog, runs),
             "cost_usd": round(costs[name].life_usd, 9) if name in costs else 0.0,
             **_money(name, catalog, costs, spending, waiting, [batch for batch in batches if batch.library == name]),
         }
     return {"libraries": answer}
+
+
+def _source(name: str, catalog: Catalog | None, runs: list[RunState]) -> dict[str, Any]:
+    """Say how a library's source does: `type`, `listed_at`, `listed`, `error` and `items_failed` of the last run."""
+    settings = catalog.libraries.get(name) if catalog is not None else None
+    listed = [state for state in runs if state.listed_at is not None]
+    return {
+        "type": settings.source.type if settings is not None else None,
+        "listed_at": max((state.listed_at or "" for state in listed), default=None),
+        "listed": max((state.listed or 0 for state in listed), default=None),
+        "error": next((state.source_error for state in runs if state.source_error), None),
+        "items_failed": sum(state.items_failed for state in runs),
+    }
 
 
 def _ledger(home: Path) -> tuple[list[dict[str, Any]], Mapping[str, Spending], list[Batch]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataflow_assets.catalog import partition_of
-from dataflow_assets.errors import DocumentMissing, ReadError
+from dataflow_assets.errors import DocumentMissing
 from dataflow_assets.flow.library_run import LibraryRun
 from dataflow_assets.flow.state import forget_state
 from dataflow_assets.records import Chunk, Correction, Embedding, ValidatedDocument, sections_of
@@ -129,17 +129,22 @@ def count_pending(connection: duckdb.DuckDBPyConnection, run: LibraryRun, step: 
 
 
 def _settle_duplicates(changes: Changes, run: LibraryRun) -> None:
+    from dataflow_assets.flow.near_duplicates import Found, find_near_duplicates
+
     lost: list[str] = changes.details.get("lost", [])
+    settings, gone = run.settings.duplicates, changes.gone or "SELECT NULL WHERE FALSE"
     elsewhere: set[str] = set()
+    found = find_near_duplicates(run, changes.made, gone) if settings.near else Found()
 
     def source(connection: duckdb.DuckDBPyConnection, incoming: str) -> str:
-        return duplicates.resolve_incoming(connection, run.library, incoming, changes.gone or "SELECT NULL WHERE FALSE")
+        found.store(connection, run.library)
+        return duplicates.resolve_incoming(connection, run.library, incoming, gone, settings)
 
     def settle(connection: duckdb.DuckDBPyConnection) -> int:
         if lost:  # the next run fetches them again
             listed = ", ".join(literal(document_id) for document_id in lost)
             connection.execute(f"UPDATE raw_documents SET fingerprint = NULL WHERE document_id IN ({listed})")
-        settled = duplicates.settle(connection, run.library)
+        settled = duplicates.settle(connection, run.library, settings)
         elsewhere.update(document_id for document_id in settled if not run.scope.holds(document_id))
         return sum(run.scope.holds(document_id) for document_id in settled)
 
@@ -156,9 +161,10 @@ def _settle_duplicates(changes: Changes, run: LibraryRun) -> None:
 
 
 def _validation_fingerprint(run: LibraryRun) -> str:
-    from dataflow_assets.stages import read, validate
+    from dataflow_assets.stages import near_duplicates, read, validate
 
-    return fingerprint_of(read.CODE_VERSION, validate.CODE_VERSION, run.settings.reading, run.settings.validation)
+    versions = (read.CODE_VERSION, validate.CODE_VERSION, near_duplicates.CODE_VERSION)
+    return fingerprint_of(*versions, run.settings.reading, run.settings.validation, run.settings.duplicates)
 
 
 def _rows(exported: Path, notes: Notes) -> Iterator[dict[str, Any]]:
@@ -169,36 +175,35 @@ def _rows(exported: Path, notes: Notes) -> Iterator[dict[str, Any]]:
 
 
 def _validate(run: LibraryRun, exported: Path, notes: Notes) -> Iterator[ValidatedDocument]:
-    from dataflow_assets.stages.read import read_document
+    from dataflow_assets.flow.reading import Unread, read_documents
     from dataflow_assets.stages.validate import validate_document
 
-    for row in _rows(exported, notes):
-        read, failure = None, row["fetch_error"]
-        if row["content_hash"] is not None:
-            try:
-                content = run.documents.get(row["content_hash"])
-            except DocumentMissing as error:
-                logger.warning("%s: %s It is fetched again by the next run.", row["source_uri"], error)
-                notes.lost.append(row["document_id"])
-                continue
-            try:
-                read = read_document(
-                    content,
-                    source_uri=row["source_uri"],
-                    media_type=row["media_type"],
-                    settings=run.settings.reading,
-                )
-            except ReadError as error:
-                failure = str(error)
-        yield validate_document(
-            library=run.library,
-            document_id=row["document_id"],
-            source_uri=row["source_uri"],
-            read=read,
-            failure=failure,
-            settings=run.settings.validation,
-            input_hash=row["input_hash"],
-        )
+    def unread() -> Iterator[Unread]:
+        for batch in read_batches(exported):
+            for row in batch:
+                content = None
+                if row["content_hash"] is not None:
+                    try:
+                        content = run.documents.get(row["content_hash"])
+                    except DocumentMissing as error:
+                        logger.warning("%s: %s It is fetched again by the next run.", row["source_uri"], error)
+                        notes.lost.append(row["document_id"])
+                        notes.done += 1
+                        continue
+                yield Unread(row["document_id"], row["source_uri"], row["media_type"], content, row["fetch_error"], row)
+
+    with run.workers() as pool:
+        for done in read_documents(run, unread(), pool):
+            notes.done += 1
+            yield validate_document(
+                library=run.library,
+                document_id=done.unread.document_id,
+                source_uri=done.unread.source_uri,
+                read=done.read,
+                failure=done.failure,
+                settings=run.settings.validation,
+                input_hash=done.unread.row["input_hash"] if done.unread.row else "",
+            )
 
 
 VALIDATED_DOCUMENTS = Step(

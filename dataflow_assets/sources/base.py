@@ -63,7 +63,13 @@ class Context:
 
 
 class Source(Protocol):
-    """A body of items."""
+    """A body of items.
+
+    Attributes:
+        accept_deletes: Whether a person agreed to large deletes; set before a listing.
+    """
+
+    accept_deletes: bool
 
     @property
     def notes(self) -> Sequence[str]:
@@ -101,18 +107,27 @@ class Source(Protocol):
     def stored(self) -> None:
         """Hear that everything of the last listing is stored: a cursor may move now."""
 
+    def takes_member(self, path: str) -> bool:
+        """Say whether a member of an archive is a document of this source."""
+
+    @property
+    def passwords(self) -> tuple[str, ...]:
+        """Passwords that may open archives of this source."""
+
 
 class BaseSource:
     """What most sources have in common; a source of another package may start from it too.
 
     Attributes:
         concurrency: Fetches at once.
+        accept_deletes: Whether a person agreed to large deletes; set before a listing.
     """
 
     notes: Sequence[str] = ()
     partial: bool = False
     quick: bool = True
     concurrency: int = 1
+    accept_deletes: bool = False
 
     def fetch(self, item: Item) -> Fetched:
         """Fetch the bytes of one item."""
@@ -126,6 +141,15 @@ class BaseSource:
 
     def stored(self) -> None:
         """Hear that everything of the last listing is stored."""
+
+    def takes_member(self, path: str) -> bool:
+        """Say whether a member of an archive is a document of this source; all are."""
+        return True
+
+    @property
+    def passwords(self) -> tuple[str, ...]:
+        """Passwords that may open archives of this source; none."""
+        return ()
 
 
 _CLASSES = {

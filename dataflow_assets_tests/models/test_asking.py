@@ -21,7 +21,8 @@ from dataflow_assets.models.ledger import Budget, Learned, Ledger
 from dataflow_assets.models.pace import Pace
 from dataflow_assets.models.prices import cost_usd
 from dataflow_assets.models.question import Account, Check, Manners, Outcome, Tally
-from dataflow_assets.settings import EmbeddingSettings, FilesSource, LibrarySettings
+from dataflow_assets.settings import EmbeddingSettings, LibrarySettings
+from dataflow_assets.source_settings import FilesSource
 from dataflow_assets_tests.loopback import KEY, Call, Loopback, Trouble, vector_of
 
 MODEL = "claude-haiku-5-5"

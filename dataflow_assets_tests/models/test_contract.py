@@ -37,7 +37,8 @@ from dataflow_assets.models.pydantic_ai import OtherEmbedder, OtherModel
 from dataflow_assets.models.typos import TyposCorrector
 from dataflow_assets.models.voyage import VoyageModel, VoyageReranker
 from dataflow_assets.models.wordllama import WordLlamaEmbedder
-from dataflow_assets.settings import CorrectionSettings, EmbeddingSettings, FilesSource, LibrarySettings, PriceSettings
+from dataflow_assets.settings import CorrectionSettings, EmbeddingSettings, LibrarySettings, PriceSettings
+from dataflow_assets.source_settings import FilesSource
 from dataflow_assets_tests.loopback import KEY, VOYAGE_KEY, Loopback, Trouble, vector_of
 
 OTHER_KEY = "sk-other-loopback-0123456789"

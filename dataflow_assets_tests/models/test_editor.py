@@ -28,7 +28,8 @@ from dataflow_assets.models.editor import (
     system_prompt,
 )
 from dataflow_assets.models.ledger import Learned
-from dataflow_assets.settings import CorrectionSettings, FilesSource, LibrarySettings, PriceSettings
+from dataflow_assets.settings import CorrectionSettings, LibrarySettings, PriceSettings
+from dataflow_assets.source_settings import FilesSource
 from dataflow_assets_tests.loopback import TYPOS, Loopback, Trouble, edits_of
 
 MODEL = "claude-haiku-5-5"

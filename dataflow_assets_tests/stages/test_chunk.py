@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from dataflow_assets.records import identity, text_hash
+from dataflow_assets.records import Section, identity, text_hash
 from dataflow_assets.settings import ChunkingSettings
 from dataflow_assets.stages.chunk import chunk_document, findings_of
 from dataflow_assets.stages.markup import code_blocks
@@ -22,10 +22,10 @@ WORDS = [
 ]  # fmt: skip
 
 
-def cut(text, markup="markdown", strategy="structure", max_tokens=1000, overlap=None, document="d"):
+def cut(text, markup="markdown", strategy="structure", max_tokens=1000, overlap=None, document="d", sections=()):
     settings = ChunkingSettings(strategy=strategy, max_tokens=max_tokens, overlap_tokens=overlap)
     return chunk_document(
-        library="l", document_id=document, text=text, markup=markup, settings=settings, input_hash="h"
+        library="l", document_id=document, text=text, markup=markup, settings=settings, input_hash="h", sections=sections
     )  # fmt: skip
 
 
@@ -100,6 +100,21 @@ def test_every_text_is_cut_exactly(strategy, parts, markup, max_tokens, share):
     text = "".join(parts)
     chunks = cut(text, markup, strategy, max_tokens, share)
     check(text, chunks, max_tokens, 0 if strategy == "structure" else share, strategy)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "markup", "share", "parts"),
+    [
+        ("paragraphs", "text", 6, ["<|endoftext|>", "# A long heading, with `snippets_in_code_and_names::like::these(x)` "
+         "{ #anchor-of-it }\n", " " * 50]),
+        ("tokens", "text", 3, ["# A long heading, with `snippets_in_code_and_names::like::these(x)` { #anchor-of-it }\n",
+         "Sentence one. ", "\ud83d\ude00", "\ud83d\ude00", "# A long heading, with `snippets_in_code_and_names::like::these(x)` "
+         "{ #anchor-of-it }\n"]),
+    ],
+)  # fmt: skip
+def test_no_chunk_says_nothing_of_its_own_or_shares_too_much(strategy, markup, share, parts):
+    text = "".join(parts)
+    check(text, cut(text, markup, strategy, 16, share), 16, share, strategy)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -267,3 +282,127 @@ def test_the_chunk_validators():
     ]
     assert all(f.message and f.suggestion for f in (*short, *long))
     assert [f.validator for f in cut("short")[0].issues] == ["min_characters", "min_tokens"]
+
+
+def talk(*said, ids=True):
+    """A conversation: the text, and a section for each message; each answers the one before."""
+    sections, position = [], 0
+    for number, (role, text) in enumerate(said):
+        sections.append(
+            Section(
+                position, position + len(text), None, role, f"2025-06-14T10:{number % 60:02}:00Z",
+                f"m{number}" if ids else None, f"m{number - 1}" if ids and number else None,
+            )
+        )  # fmt: skip
+        position += len(text) + 2
+    return "\n\n".join(text for _, text in said), tuple(sections)
+
+
+@pytest.mark.parametrize("strategy", [None, "messages"])
+@given(
+    said=st.lists(st.tuples(st.sampled_from(["user", "assistant"]), st.lists(pieces, max_size=12).map("".join)), max_size=12),
+    max_tokens=st.integers(16, 60),
+)  # fmt: skip
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_message_that_fits_is_one_chunk_to_the_character(strategy, said, max_tokens):
+    text, sections = talk(*said)
+    chunks = cut(text, "messages", strategy, max_tokens, sections=sections)
+    check(text, chunks, max_tokens)
+    first = {}
+    for number, (section, (role, message)) in enumerate(zip(sections, said, strict=True)):
+        mine = [
+            chunk for chunk in chunks if section.start <= chunk.start_position and chunk.end_position <= section.end
+        ]
+        mine = [chunk for chunk in mine if chunk.start_position < section.end]
+        assert bool(mine) == bool(message.strip())
+        if mine:
+            first[f"m{number}"] = mine[0].chunk_id
+        if message.strip() and count_tokens(message) <= max_tokens:
+            assert [chunk.text for chunk in mine] == [message]
+        for chunk in mine:
+            assert (chunk.strategy, chunk.role, chunk.said_at) == ("messages", role, section.said_at)
+            assert chunk.reply_to == first.get(section.reply_to)
+    assert len(chunks) == sum(chunk.role is not None for chunk in chunks)
+
+
+def test_a_message_that_is_too_long_is_cut_by_its_structure():
+    long = page(dice(4), 40)
+    text, sections = talk(("user", "Tell me all."), ("assistant", long), ("user", "Thanks."))
+    chunks = cut(text, "messages", None, 200, sections=sections)
+    inner = chunks[1:-1]
+    alone = cut(long, max_tokens=200)
+    assert [chunk.text for chunk in inner] == [chunk.text for chunk in alone]
+    assert [chunk.heading_path for chunk in inner] == [chunk.heading_path for chunk in alone]
+    assert [chunk.protected_spans for chunk in inner] == [chunk.protected_spans for chunk in alone]
+    assert {chunk.reply_to for chunk in inner} == {chunks[0].chunk_id}
+    assert chunks[-1].reply_to == inner[0].chunk_id
+
+
+def test_an_open_code_fence_ends_with_its_message():
+    text, sections = talk(
+        ("user", "```\nx = 1"), ("assistant", "That is Python."), ("user", "# Not a heading\nof the next")
+    )
+    chunks = cut(text, "messages", sections=sections, strategy=None)
+    assert [chunk.protected_spans for chunk in chunks] == [(0, 9), (), ()]
+    assert chunks[1].heading_path == ()
+
+
+def test_what_stands_between_messages_is_cut_too():
+    text = "Saved from a chat.\n\nhello\n\nEnd of it."
+    sections = (Section(20, 25, None, "user"),)
+    chunks = cut(text, "messages", None, sections=sections)
+    check(text, chunks, 1000)
+    assert [(chunk.text, chunk.role) for chunk in chunks] == [
+        ("Saved from a chat.", None), ("hello", "user"), ("End of it.", None),
+    ]  # fmt: skip
+
+
+def test_an_answer_to_what_is_not_there_answers_nothing():
+    sections = (Section(0, 3, None, "user", None, "a", "elsewhere"), Section(5, 8, None, "bot", None, "b", "a"))
+    first, second = cut("one\n\ntwo", "messages", None, sections=sections)
+    assert (first.reply_to, second.reply_to) == (None, first.chunk_id)
+
+
+def test_the_strategy_follows_the_document_unless_it_is_named():
+    text, sections = talk(("user", "First things first."), ("assistant", "And second things second."))
+    assert {chunk.strategy for chunk in cut(text, "messages", None, sections=sections)} == {"messages"}
+    assert {chunk.strategy for chunk in cut(text, "markdown", None)} == {"structure"}
+    assert cut(text, "markdown", "messages") == cut(text, "markdown", None) == cut(text, "markdown", "structure")
+    (whole,) = cut(text, "messages", "structure", sections=sections)
+    assert (whole.text, whole.role, whole.reply_to) == (text, None, None)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_other_strategies_name_who_speaks_where_one_does(strategy):
+    said = [("user", page(dice(1), 20)), ("assistant", "short"), ("user", page(dice(2), 20))]
+    text, sections = talk(*said)
+    chunks = cut(text, "messages", strategy, 100, sections=sections)
+    check(text, chunks, 100, 20, strategy)
+    for chunk in chunks:
+        inside = [s for s in sections if s.start <= chunk.start_position and chunk.end_position <= s.end]
+        assert (chunk.role, chunk.said_at) == ((inside[0].role, inside[0].said_at) if inside else (None, None))
+    assert {"user", "assistant"} >= {chunk.role for chunk in chunks if chunk.role} != set()
+
+
+@pytest.mark.parametrize("strategy", [None, *STRATEGIES])
+@given(
+    pages=st.lists(st.lists(pieces, max_size=15).map("".join), min_size=1, max_size=8), max_tokens=st.integers(16, 60)
+)
+@hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_chunk_knows_its_pages(strategy, pages, max_tokens):
+    sections, position = [], 0
+    for number, said in enumerate(pages, start=1):
+        sections.append(Section(position, position + len(said), page=number))
+        position += len(said) + 1
+    text = "\n".join(pages)
+    for chunk in cut(text, "markdown", strategy, max_tokens, 0, sections=tuple(sections)):
+        touched = [
+            s.page for s in sections if max(s.start, chunk.start_position) < min(s.end, chunk.end_position)
+        ]  # fmt: skip
+        assert [chunk.first_page, chunk.last_page] == [touched[0], touched[-1]]
+        assert chunk.role is None
+
+
+def test_a_document_without_pages_has_none():
+    (chunk,) = cut("Some text that is long enough.")
+    assert (chunk.first_page, chunk.last_page) == (None, None)

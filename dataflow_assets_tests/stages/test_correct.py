@@ -1,6 +1,7 @@
 """One row per chunk, and the row says what came of it."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -81,6 +82,19 @@ def test_settings_leave_documents_out(settings: dict[str, tuple[str, ...]]) -> N
     assert left_out.status == "skipped"
     assert skip_chunk(german, wanted) is None
     assert skip_chunk(english, LOCAL) is None
+
+
+def test_only_what_the_wanted_roles_said_is_corrected() -> None:
+    wanted = CorrectionSettings(model="local", roles=("user", "Ann B."))
+    assert wanted.selective
+    assert wanted.deciding != LOCAL.deciding
+    assert skip_chunk(replace(chunk(LINE), role="user"), wanted) is None
+    for role in ("assistant", None):
+        left_out = skip_chunk(replace(chunk(LINE), role=role), wanted)
+        assert left_out is not None
+        assert (left_out.status, left_out.model) == ("skipped", "none")
+        assert "corrections.roles" in str(left_out.reason)
+        assert skip_chunk(replace(chunk(LINE), role=role), LOCAL) is None
 
 
 def test_rows_carry_what_came_of_each_chunk_in_order() -> None:
