@@ -347,25 +347,12 @@ class TranscriptsSource(FilesSource):
 class TranscriptFields(Settings):
     """Where a line of a log holds what: JMESPath expressions."""
 
-    text: Text = Field(description="What was said.")
-    role: Text | None = Field(None, description="Who said it: a role or a name.")
-    time: Text | None = Field(None, description="When: ISO 8601, or seconds or milliseconds since 1970.")
-    id: Text | None = Field(None, description="The message's id.")
-    reply_to: Text | None = Field(None, description="The id of the message that it answers.")
-    conversation: Text | None = Field(None, description="The conversation; the file if left out.")
-
-    @field_validator("text", "role", "time", "id", "reply_to", "conversation")
-    @classmethod
-    def _expression_is_sound(cls, expression: str | None) -> str | None:
-        if expression is not None:
-            import jmespath
-            from jmespath.exceptions import JMESPathError
-
-            try:
-                jmespath.compile(expression)
-            except (JMESPathError, RecursionError) as error:
-                raise unusable("a JMESPath expression, such as message.text or author.name") from error
-        return expression
+    text: JsonPath = Field(description="What was said.")
+    role: JsonPath | None = Field(None, description="Who said it: a role or a name.")
+    time: JsonPath | None = Field(None, description="When: ISO 8601, or seconds or milliseconds since 1970.")
+    id: JsonPath | None = Field(None, description="The message's id.")
+    reply_to: JsonPath | None = Field(None, description="The id of the message that it answers.")
+    conversation: JsonPath | None = Field(None, description="The conversation; the file if left out.")
 
 
 class SqlSource(SourceSettings):

@@ -208,7 +208,7 @@ def _plan(run: LibraryRun) -> Plan:
             cut, cut_tokens = cut + 1, cut_tokens + chunk.token_count
             if chunk.chunk_id not in known:
                 new, new_tokens = new + 1, new_tokens + chunk.token_count
-                if _is_asked(run, document):
+                if _is_asked(run, document, chunk.role):
                     forecasts["corrections"].add(chunk.text)
                 forecasts["embeddings"].add(chunk.text)
 
@@ -311,8 +311,8 @@ def _forecasts(run: LibraryRun) -> dict[str, _Forecast]:
     }
 
 
-def _is_asked(run: LibraryRun, document: ValidatedDocument | dict[str, Any]) -> bool:
-    """Say whether somebody would be asked to correct a document's chunks."""
+def _is_asked(run: LibraryRun, document: ValidatedDocument | dict[str, Any], role: str | None) -> bool:
+    """Say whether somebody would be asked to correct a chunk of a document."""
     settings = run.settings.corrections
     if not settings.selective:
         return True
@@ -320,7 +320,7 @@ def _is_asked(run: LibraryRun, document: ValidatedDocument | dict[str, Any]) -> 
         name: document[name] if isinstance(document, dict) else getattr(document, name)
         for name in ("language", "doc_type", "source_uri")
     }
-    text = ChunkText(run.library, "", "", "", "", (), "", **told)
+    text = ChunkText(run.library, "", "", "", "", (), "", **told, role=role)
     return skip_chunk(text, settings) is None
 
 
@@ -336,6 +336,6 @@ def _again(run: LibraryRun, table: str, stale: int, forecast: _Forecast) -> int:
     for batch in read_batches(exported):
         for row in batch:
             tokens += count_tokens(row["text"])
-            if table != "corrections" or _is_asked(run, row):
+            if table != "corrections" or _is_asked(run, row, row["role"] or None):
                 forecast.add(row["text"])
     return tokens

@@ -303,6 +303,7 @@ def _correct(run: LibraryRun, exported: Path, notes: Notes) -> Iterator[Correcti
             language=row["language"],
             doc_type=row["doc_type"],
             source_uri=row["source_uri"],
+            role=row["role"] or None,
         )
 
     if run.corrector is None or settings.selective:
@@ -337,11 +338,12 @@ CORRECTIONS = Step(
         record=Correction,
         parent="chunk_id",
         upstream=lambda scope: (
-            "SELECT c.chunk_id, c.document_id, c.text_hash, c.protected_spans, v.language, v.doc_type "
+            "SELECT c.chunk_id, c.document_id, c.text_hash, c.protected_spans, v.language, v.doc_type, "
+            "coalesce(c.role, '') AS role "
             f"FROM chunks c JOIN validated_documents v USING (document_id) WHERE {scope.where('c')}"
         ),
-        # The last two decide whether a document is left out.
-        depends_on=("text_hash", "protected_spans", "language", "doc_type"),
+        # The last three decide whether a chunk is left out.
+        depends_on=("text_hash", "protected_spans", "language", "doc_type", "role"),
         export=(
             "SELECT s.*, c.text, v.source_uri FROM stale s JOIN chunks c USING (chunk_id) "
             "JOIN validated_documents v ON v.document_id = c.document_id"

@@ -33,6 +33,7 @@ every change of the rules here, in `stages.guard`, and of what `models.typos` ch
 
 SKIPPED = "corrections are off for this library (corrections.model is none)"
 LEFT_OUT = "the library's settings leave this document out"
+LEFT_OUT_ROLE = "the library's settings leave out what was not said in one of corrections.roles"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class ChunkText:
     """The document's type."""
     source_uri: str = ""
     """The document's address."""
+    role: str | None = None
+    """Who said it; None where it is no message."""
 
 
 def correct_chunks(
@@ -99,7 +102,11 @@ def skip_chunk(chunk: ChunkText, settings: CorrectionSettings) -> Correction | N
     """Make the row of a chunk that nobody is asked about; None where somebody is."""
     if settings.model == "none":
         return _row(chunk, "skipped", SKIPPED, None, "none")
-    return None if _is_corrected(chunk, settings) else _row(chunk, "skipped", LEFT_OUT, None, "none")
+    if not _is_corrected(chunk, settings):
+        return _row(chunk, "skipped", LEFT_OUT, None, "none")
+    if settings.roles and chunk.role not in settings.roles:
+        return _row(chunk, "skipped", LEFT_OUT_ROLE, None, "none")
+    return None
 
 
 def _is_corrected(chunk: ChunkText, settings: CorrectionSettings) -> bool:

@@ -27,6 +27,9 @@ _DATA_SLACK = 256_000_000
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
+_CAPABILITIES_3 = 0x20080522
+_FILE_CAPABILITIES = 0b1111
+"""To own files, and to read and write those of others."""
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _PATH_BENEATH = 1
 _WRITES = sum(1 << bit for bit in (1, *range(4, 13)))
@@ -124,6 +127,7 @@ def confine(folder: str) -> None:
     _limit(resource.RLIMIT_FSIZE, _FILE_BYTES)
     _leave_network()
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _drop_capabilities()
     with contextlib.suppress(OSError, AttributeError):
         _write_only_in(folder)
     # Last, since a change of rights clears it: whoever kills the keeper kills the worker.
@@ -157,10 +161,17 @@ def _leave_network() -> None:
             Path(f"/proc/self/{name}").write_text(said)
 
 
+def _drop_capabilities() -> None:
+    """Keep of root's rights only that to its files: others would show what processes, ours too, have in their memory."""
+    _call(
+        "capset", struct.pack("=Ii", _CAPABILITIES_3, 0), struct.pack("=6I", *(2 * (_FILE_CAPABILITIES,)), 0, 0, 0, 0)
+    )
+
+
 def _write_only_in(folder: str) -> None:
     """Forbid writing elsewhere, and TCP, and signals to others, by Landlock, where the kernel has it.
 
-    A process so bound cannot read the environment of others through /proc either.
+    Without capabilities, a process so bound cannot read the environment of others through /proc either.
     """
     if sys.platform != "linux":
         return
@@ -199,11 +210,12 @@ def _prctl(option: int, value: int) -> None:
     _call("prctl", option, value, 0, 0, 0)
 
 
-def _call(name: str, *arguments: int) -> int:
+def _call(name: str, *arguments: int | bytes) -> int:
     """Call a function of the C library; -1 where there is none, or it failed."""
     if sys.platform != "linux":
         return -1
     try:
-        return int(getattr(ctypes.CDLL(None, use_errno=True), name)(*map(ctypes.c_ulong, arguments)))
+        typed = [each if isinstance(each, bytes) else ctypes.c_ulong(each) for each in arguments]
+        return int(getattr(ctypes.CDLL(None, use_errno=True), name)(*typed))
     except (AttributeError, OSError):
         return -1

@@ -25,7 +25,7 @@ MAX_HEADER = 64_000_000
 MAX_TEXT = 100_000_000
 """Bytes of a document's text at most, in UTF-8."""
 
-_MARKUPS = frozenset(("text", "markdown", "rst"))
+_MARKUPS = frozenset(("text", "markdown", "rst", "messages"))
 _SECTION = tuple(field.name for field in fields(Section))
 _FINDING = tuple(field.name for field in fields(Finding))
 _T = TypeVar("_T")

@@ -77,11 +77,12 @@ class Worker:
         answers: The module whose `ready` and `answer` it calls.
 
     Attributes:
-        answered: How many questions it has answered.
+        asked: How many questions it was asked.
+        answered: How many messages it has answered with.
     """
 
     def __init__(self, folder: Path, *, memory_mb: int, answers: str) -> None:
-        self.answered = 0
+        self.asked = self.answered = 0
         self._most = memory_mb << 20
         self._outgoing: deque[memoryview] = deque()
         self._incoming = _Incoming()
@@ -131,6 +132,7 @@ class Worker:
 
     def say(self, head: bytes, body: bytes = b"") -> None:
         """Ask something. It is sent as fast as the worker takes it, while somebody listens."""
+        self.asked += 1
         self._outgoing.append(memoryview(head))
         if body:
             self._outgoing.append(memoryview(body))

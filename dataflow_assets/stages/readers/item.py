@@ -43,7 +43,7 @@ class Reading:
 
     text: str
     markup: str
-    """`text`, `markdown` or `rst`."""
+    """`text`, `markdown`, `rst`, or `messages` for texts of several people in Markdown."""
     title: str | None = None
     """The title that the document gives itself; None where it gives none."""
     language: str | None = None
