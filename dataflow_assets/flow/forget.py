@@ -34,6 +34,8 @@ def forget(library: str, *, home: Path, warehouse: Warehouse, index: SearchIndex
             index.drop(partition)
             forget_state(home, partition)
             shutil.rmtree(home / "spool" / partition, ignore_errors=True)
+            shutil.rmtree(home / "sources" / partition, ignore_errors=True)
+        shutil.rmtree(home / "sources" / f"{library}~sensor", ignore_errors=True)
         with warehouse.transaction() as connection:
             for record in RECORDS:
                 if record is not ModelCall:
