@@ -5,13 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from dataflow_assets.automation import RETRY_SECONDS, library_changes, nightly_refresh
+from dataflow_assets.flow.state import read_state, write_state
 from dataflow_assets.resources import Workspace
 from dataflow_assets.runs import HOST_TAG, PROCESS_TAG, end_dead_runs, process_tags
 from dataflow_assets_tests.conftest import Project
+from dataflow_assets_tests.sources.plugin import install_module
 
 
 def tick(project: Project, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
@@ -61,6 +66,85 @@ def test_a_failed_state_is_tried_again_later(project: Project, pages: Callable[.
     assert isinstance(again, dg.SensorResult)
     (request,) = again.run_requests or ()
     assert (request.run_key or "").endswith(".2")
+
+
+SLOW = """
+from typing import Literal
+from pydantic import Field
+from dataflow_assets.source_settings import SourceSettings
+from dataflow_assets.sources.base import BaseSource, Fetched, Item
+
+class Slow(BaseSource):
+    class Settings(SourceSettings):
+        type: Literal["slow"] = Field("slow", description="The kind of source.")
+        refresh_seconds: int = Field(600, description="How old a run may get.")
+        word: str = Field("apples", description="What it tells of.")
+
+    quick = False
+
+    def __init__(self, settings, context):
+        self._settings = settings
+
+    def list(self):
+        yield Item("one", "one", "text/plain", fingerprint=self._settings.word)
+
+    def fetch(self, item):
+        return Fetched(self._settings.word.encode() * 50)
+"""
+
+
+def requested(project: Project, cursor: str | None) -> tuple[list[str], str | None]:
+    result = tick(project, cursor)
+    assert isinstance(result, dg.SensorResult)
+    return [request.run_key or "" for request in result.run_requests or ()], result.cursor
+
+
+def test_a_source_that_is_slow_to_list_is_listed_by_runs(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site").mkdir()
+    entries = "[dataflow_assets.sources]\nslow = slow_source:Slow\n"
+    monkeypatch.syspath_prepend(str(install_module(tmp_path / "site", "slow_source", SLOW, entries)))
+    project.catalog({"source": {"type": "slow"}})
+    (first,), cursor = requested(project, None)
+    assert first.endswith(".1")
+    assert requested(project, cursor)[0] == []  # asked for already
+    project.run()
+    assert requested(project, cursor)[0] == []
+    state = read_state(project.home, "docs")
+    assert state is not None
+    long_ago = (dt.datetime.now(dt.UTC) - dt.timedelta(seconds=601)).replace(tzinfo=None).isoformat(timespec="seconds")
+    write_state(project.home, "docs", replace(state, ended_at=long_ago))
+    told = json.loads(cursor or "")
+    told["asked"]["docs"]["fingerprint"] = "of an earlier time"
+    (second,), cursor = requested(project, json.dumps(told))
+    assert second.endswith(".2")
+    project.run()
+    project.catalog({"source": {"type": "slow", "word": "pears"}})
+    (third,), _ = requested(project, cursor)
+    assert third.endswith(".3")
+
+
+def test_a_listing_that_takes_too_long_is_handed_over_to_a_run(
+    project: Project, pages: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages("apples")
+    monkeypatch.setattr("dataflow_assets.automation.LISTING_SECONDS", -1.0)
+    (first,), cursor = requested(project, None)
+    assert first.startswith("docs@")
+    project.run()
+    pages("pears")
+    assert requested(project, cursor)[0] == []  # the last run is fresh; the next one is asked for by age
+
+
+def test_a_folder_dropped_into_the_inbox_is_run(project: Project) -> None:
+    (project.root / "in" / "new things").mkdir(parents=True)
+    (project.root / "in" / "new things" / "a.md").write_text("# A\n\nIt is there.")
+    project.catalog_path.write_text("inbox: in")
+    result = tick(project)
+    assert isinstance(result, dg.SensorResult)
+    assert [request.partition_key for request in result.run_requests or ()] == ["new-things"]
+    assert project.run("new-things")["raw_documents"]["new"] == 1
 
 
 def test_a_broken_catalog_skips_with_a_reason(project: Project) -> None:

@@ -15,9 +15,14 @@ def install(folder: Path) -> Path:
     entry = re.search(r'```toml\n\[project\.entry-points\."([^"]+)"\]\n(\w+) = "([^"]+)"\n```', page)
     assert module is not None
     assert entry is not None
-    (folder / "my_notes.py").write_text(module[1], "utf-8")
-    information = folder / "my_notes-1.0.dist-info"
+    return install_module(folder, "my_notes", module[1], f"[{entry[1]}]\n{entry[2]} = {entry[3]}\n")
+
+
+def install_module(folder: Path, name: str, code: str, entries: str) -> Path:
+    """Install a module with its entry points."""
+    (folder / f"{name}.py").write_text(code, "utf-8")
+    information = folder / f"{name}-1.0.dist-info"
     information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: my-notes\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text(f"[{entry[1]}]\n{entry[2]} = {entry[3]}\n")
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(entries)
     return folder
