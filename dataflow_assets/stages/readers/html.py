@@ -4,20 +4,22 @@ What belongs here: two readers. `read_html` converts with html-to-markdown (Rust
 real documentation, where selectors on a tree would be a converter of our own). It is quick but takes up to 85 times
 the page's size in memory, and it leaves out what is nested more than a thousand levels deep; so a page that is too
 large or that lost words goes to `read_html_words`, which only drops the tags, in time and memory proportional to the
-page. What does not belong here: finding the main text of web pages with advertisements; documentation's navigation is
-content too.
+page. What does not belong here: finding the main text of web pages with advertisements (`article`); documentation's
+navigation is content too.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from html import unescape
 from typing import Any
 
 from dataflow_assets.errors import ReadError
 from dataflow_assets.records import Finding
 from dataflow_assets.stages.readers.front_matter import split_front_matter
+from dataflow_assets.stages.readers.html_tables import cut_tables, fill_rows
 from dataflow_assets.stages.readers.item import Item, Reading
 
 _CONVERTED = 3_000_000
@@ -33,6 +35,8 @@ _META = re.compile(r"<meta\b([^<>]{0,2000})>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"([\w:-]{1,40})\s{0,9}=\s{0,9}(?:\"([^\"]{0,2000})\"|'([^']{0,2000})'|([^\s\"'>]{1,500}))")
 _WANTED_META = {"author": "authors", "description": "description", "date": "date", "generator": "generator"}
 
+_DATA = re.compile(r"(data:[^,\s\"'<>()]{0,200};base64,)[A-Za-z0-9+/=%_-]{16,}")
+_END_OF_HEAD = re.compile(r"<(?:body|svg)\b", re.IGNORECASE)
 _TOKEN = re.compile(r"<!--|<(?P<close>/?)(?P<name>[A-Za-z][A-Za-z0-9:-]{0,40})[^<>]*>|<[!?][^<>]*>")
 _TAG = re.compile(r"<[^<>]*>")
 """For a quick upper bound of what a page says: scripts count too."""
@@ -57,9 +61,25 @@ _WORD = re.compile(r"\W+")
 
 def read_html(item: Item) -> Reading:
     """Convert a page to Markdown; raises ReadError where it is too large, or where words were lost."""
+    front_matter, source, findings = split_front_matter(item.decoded.text)
+    return _reading(source, to_markdown(source), front_matter, findings)
+
+
+def read_html_words(item: Item) -> Reading:
+    """Drop the tags of a page; headings and list items keep a mark, everything else only its words."""
+    front_matter, source, findings = split_front_matter(item.decoded.text)
+    return _reading(source, to_words(_without_data(source)), front_matter, findings)
+
+
+def to_markdown(source: str) -> str:
+    """Convert HTML to Markdown, without what its head says.
+
+    Raises:
+        ReadError: It is too large to be converted, or words were lost.
+    """
     import html_to_markdown
 
-    front_matter, source, findings = split_front_matter(item.decoded.text)
+    source = _without_data(source)
     if len(source) > _CONVERTED:
         raise ReadError(f"The page has more than {_CONVERTED} characters, too many to convert.")
     options = html_to_markdown.ConversionOptions(
@@ -67,22 +87,35 @@ def read_html(item: Item) -> Reading:
         inline_data_media="alt_text_only", autolinks=False,
         preprocessing=html_to_markdown.PreprocessingOptions(enabled=True, remove_navigation=False, remove_forms=False),
     )  # fmt: skip
-    text = html_to_markdown.convert(source, options).content or ""
+    text = html_to_markdown.convert(fill_rows(source), options).content or ""
     kept = _letters(text)
-    if kept < _KEPT * _letters(_TAG.sub(" ", source)) and kept < _KEPT * _letters(_words(source)):
+    if kept < _KEPT * _letters(_TAG.sub(" ", source)) and kept < _KEPT * _letters(to_words(source)):
         raise ReadError("The conversion of the page lost words.")
-    return _reading(source, text, front_matter, findings)
+    return cut_tables(text)
 
 
-def read_html_words(item: Item) -> Reading:
-    """Drop the tags of a page; headings and list items keep a mark, everything else only its words."""
-    front_matter, source, findings = split_front_matter(item.decoded.text)
-    return _reading(source, _words(source), front_matter, findings)
+def _without_data(source: str) -> str:
+    """Take out the files that a page holds within itself; what they are stays."""
+    return _DATA.sub(r"\1...", source) if ";base64," in source else source
 
 
-def _reading(source: str, text: str, front_matter: Mapping[str, Any], findings: tuple[Finding, ...]) -> Reading:
+@dataclass(frozen=True, slots=True)
+class PageFacts:
+    """What a page says of itself."""
+
+    title: str
+    headed: bool
+    """Whether it has a heading of the first level."""
+    language: str | None
+    tags: tuple[str, ...]
+    metadata: Mapping[str, str]
+
+
+def page_facts(source: str) -> PageFacts:
+    """Find what a page says of itself in its head and its first heading."""
     head = source[:_HEAD]
-    title = _clean(found[1]) if (found := _TITLE.search(head)) else ""
+    own = head[: found.start()] if (found := _END_OF_HEAD.search(head)) else head  # a picture may have a title too
+    title = _clean(found[1]) if (found := _TITLE.search(own)) else ""
     headings = [clean for each in _H1.findall(source[:_BODY]) if (clean := _clean(each))]
     if headings and (not title or headings[0].casefold() in title.casefold()):
         title = headings[0]
@@ -92,17 +125,27 @@ def _reading(source: str, text: str, front_matter: Mapping[str, Any], findings: 
         name = attributes.get("name", attributes.get("http-equiv", "")).lower()
         if name and attributes.get("content"):
             meta.setdefault(name, _clean(attributes["content"]))
-    if title and not headings and text.strip():
-        text = f"# {title}\n\n{text}"
-    language = found[1] if (found := _LANGUAGE.search(head)) else meta.get("content-language")
+    return PageFacts(
+        title=title,
+        headed=bool(headings),
+        language=found[1] if (found := _LANGUAGE.search(head)) else meta.get("content-language"),
+        tags=tuple(tag.strip() for tag in meta.get("keywords", "").split(",") if tag.strip()),
+        metadata={key: meta[name] for name, key in _WANTED_META.items() if name in meta},
+    )
+
+
+def _reading(source: str, text: str, front_matter: Mapping[str, Any], findings: tuple[Finding, ...]) -> Reading:
+    facts = page_facts(source)
+    if facts.title and not facts.headed and text.strip():
+        text = f"# {facts.title}\n\n{text}"
     return Reading(
         text=text,
         markup="markdown",
-        title=title or None,
-        language=language,
-        tags=tuple(tag.strip() for tag in meta.get("keywords", "").split(",") if tag.strip()),
+        title=facts.title or None,
+        language=facts.language,
+        tags=facts.tags,
         front_matter=front_matter,
-        metadata={key: meta[name] for name, key in _WANTED_META.items() if name in meta},
+        metadata=facts.metadata,
         findings=findings,
     )
 
@@ -115,7 +158,7 @@ def _letters(text: str) -> int:
     return len(_WORD.sub("", text))
 
 
-def _words(source: str) -> str:
+def to_words(source: str) -> str:
     """Drop tags, comments and scripts in one pass. What never closes is searched for once, so the time stays linear."""
     parts: list[str] = []
     joined: list[str] = []

@@ -114,3 +114,36 @@ def test_the_plain_reader_keeps_headings_lists_and_code() -> None:
 
 def test_a_page_without_a_heading_gets_its_title_as_one() -> None:
     assert read_html(item("<title>The title</title><p>Text</p>")).text.startswith("# The title\n\nText")
+
+
+@pytest.mark.parametrize("reader", [read_html, read_html_words])
+def test_files_within_a_page_are_not_its_text(reader) -> None:  # type: ignore[no-untyped-def]
+    data = "data:image/png;base64," + "iVBORw0KGgoAAAANSUhEUg" * 30
+    source = (
+        f'<p>one <img src="{data}" alt="a picture"> <a href="{data}">two</a></p><pre>{data} three</pre>'
+        f'<div style="background:url({data})">four</div><object data="{data}">five</object>'
+    )
+    text = reader(item(source)).text
+    assert "iVBORw0" not in text
+    assert all(word in text for word in ("one", "two", "three", "four", "five"))
+
+
+def test_a_page_within_a_page_says_nothing_but_a_pictures_words_do() -> None:
+    source = (
+        '<p>before</p><iframe src="https://x.example/"></iframe><svg><title>Logo</title><text>drawn</text></svg>after'
+    )
+    reading = read_html(item(source))
+    assert "drawn" in reading.text
+    assert "after" in reading.text
+    assert reading.title is None
+
+
+def test_inner_tables_lists_of_terms_and_forms_keep_their_words() -> None:
+    source = (
+        "<table><tr><th>A</th><th>B</th></tr><tr><td>1<table><tr><td>in1</td><td>in2</td></tr></table></td><td>2</td>"
+        "</tr></table><dl><dt>Term</dt><dd>Meaning</dd></dl><form><label>Name</label><select><option>One<option>Two"
+        "</select><textarea>typed</textarea><button>Send</button></form><details><summary>Sum</summary>Det</details>"
+    )
+    text = read_html(item(source)).text
+    wanted = "A B 1 in1 in2 2 Term Meaning Name One Two typed Send Sum Det".split()
+    assert re.findall(r"\w+", text) == wanted
