@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dataflow_assets.records import ReadDocument
-from dataflow_assets.workers.messages import FRAME, document_to_message, pack
+from dataflow_assets.workers.frames import pack
 
 _leaked: list[bytes] = []
 
@@ -24,14 +23,16 @@ def ready() -> bytes:
 
 
 def answer(header: Mapping[str, Any], body: bytes) -> Iterator[bytes]:
+    if header["do"] == "unpack":
+        yield from _unpack(Path(header["path"]).read_text())
+        return
     what, _, rest = body.decode().partition(" ")
     if what == "crash":
         os.kill(os.getpid(), getattr(signal, rest))
     if what == "sleep":
         time.sleep(float(rest))
     if what == "leak":
-        _leaked.append(b"x" * (int(rest) << 20))
-        time.sleep(0.2)  # so that somebody may look
+        _leak(int(rest))
     if what == "exit":
         os._exit(int(rest))
     if what == "leave":
@@ -56,13 +57,35 @@ def answer(header: Mapping[str, Any], body: bytes) -> Iterator[bytes]:
     if what == "die":
         Path(rest).write_text(str(os.getpid()))
         time.sleep(60)
-    header, text = document_to_message(_document(body.decode(), pid=os.getpid(), uri=header["source_uri"]))
-    yield pack({"kind": "document", **header}, len(text))
-    yield text
+    document = {
+        "kind": "document", "title": "title", "doc_type": "other", "language": "en", "markup": "text", "tags": [],
+        "sections": [], "metadata": {"pid": os.getpid()}, "findings": [],
+    }  # fmt: skip
+    yield pack(document, len(body))
+    yield body
 
 
-def _document(text: str, **metadata: Any) -> ReadDocument:
-    return ReadDocument("title", "other", "en", text, "text", metadata=metadata)
+def _leak(megabytes: int) -> None:
+    _leaked.append(b"x" * (megabytes << 20))
+    time.sleep(20 if megabytes > 100 else 0.1)  # so that somebody may look
+
+
+def _unpack(orders: str) -> Iterator[bytes]:
+    for order in orders.splitlines():
+        what, _, rest = order.partition(" ")
+        if what == "member":
+            said = {"kind": "member", "path": rest, "problem": None, "media_type": "text/plain", "content": True}
+            yield pack({**said, "pid": os.getpid()}, 4)
+            yield b"text"
+        if what == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if what == "sleep":
+            time.sleep(float(rest))
+        if what == "leak":
+            _leak(int(rest))
+        if what == "say":
+            yield bytes.fromhex(rest)
+    yield pack({"kind": "end"})
 
 
 def _look(outside: str) -> dict[str, Any]:
@@ -78,6 +101,3 @@ def _look(outside: str) -> dict[str, Any]:
         except OSError as error:
             found[name] = type(error).__name__
     return found
-
-
-assert FRAME.size == 16

@@ -17,7 +17,8 @@ from dataflow_assets.settings import ReadingSettings
 from dataflow_assets.source_settings import ArchiveSettings
 from dataflow_assets.stages.read import read_document
 from dataflow_assets.stages.readers.front_matter import json_value
-from dataflow_assets.workers.messages import MAX_HEADER, MAX_TEXT, document_to_message, pack
+from dataflow_assets.workers.frames import MAX_HEADER, MAX_TEXT, pack
+from dataflow_assets.workers.messages import document_to_message
 
 
 def ready() -> bytes:
@@ -34,6 +35,8 @@ def answer(header: Mapping[str, Any], body: bytes) -> Iterator[bytes]:
     try:
         if header["do"] == "read":
             yield from _read(header, body)
+        elif header["do"] == "images":
+            yield from _images(header, body)
         else:
             yield from _unpack(header)
     except DataflowError as error:
@@ -72,6 +75,23 @@ def _read(header: Mapping[str, Any], body: bytes) -> Iterator[bytes]:
         raise ReadError(f"Its text would have more than {MAX_TEXT:,} bytes. Split the document, or exclude it.")
     yield head
     yield text
+
+
+def _images(header: Mapping[str, Any], body: bytes) -> Iterator[bytes]:
+    from dataflow_assets.stages.readers.page_images import FOR_EYES, page_images
+
+    left = list(header["pages"])
+    while left:
+        try:
+            for number, png in page_images(body, header["media_type"], left, header["passwords"], limits=FOR_EYES):
+                left = left[left.index(number) + 1 :]
+                yield pack({"kind": "picture", "page": number, "problem": None}, len(png))
+                yield png
+            break
+        except ReadError as error:  # of one page; those after it may be drawn
+            yield pack({"kind": "picture", "page": left[0], "problem": str(error)[:4_000]})
+            left = left[1:]
+    yield pack({"kind": "end"})
 
 
 def _unpack(header: Mapping[str, Any]) -> Iterator[bytes]:

@@ -33,7 +33,7 @@ def main() -> None:
     keep_watch(incoming, outgoing)
     confine(folder)
 
-    from dataflow_assets.workers.messages import pack
+    from dataflow_assets.workers.frames import pack
 
     answers, out_of_memory = import_module(module), pack({"kind": "memory"})
     limit_memory(memory_mb << 20)
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _read(descriptor: int) -> tuple[dict[str, Any], bytes] | None:
-    from dataflow_assets.workers.messages import FRAME, header_of
+    from dataflow_assets.workers.frames import FRAME, header_of
 
     frame = _exactly(descriptor, FRAME.size)
     if frame is None:

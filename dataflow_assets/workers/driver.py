@@ -16,7 +16,7 @@ from typing import Protocol
 
 from dataflow_assets.errors import DataflowError
 from dataflow_assets.settings import ReadingSettings
-from dataflow_assets.workers.messages import MalformedMessage, pack
+from dataflow_assets.workers.frames import MalformedMessage, pack
 from dataflow_assets.workers.process import Worker, WorkerGone
 from dataflow_assets.workers.verdicts import Allowed, Outcome, outcome_of, verdict_on
 

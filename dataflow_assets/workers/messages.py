@@ -1,67 +1,23 @@
-"""What the pool and a worker say to each other: frames of a JSON header and raw bytes.
+"""Documents in the form in which a worker gives them.
 
-What belongs here: the form of a frame, and documents and members of archives in that form. What does not: pipes
-(`process`, `child`).
-
-Nothing is ever unpickled. The side that reads checks every size and every type, since a parser that was taken over may say
-anything. Texts travel as UTF-8 in which lone surrogates pass, so that every text comes back exactly.
+What belongs here: a document as a header and a body, and the way back, on which every type and every bound is checked. What
+does not: frames (`frames`), and what an answer means (`verdicts`).
 """
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar, cast, get_args
 
 from dataflow_assets.records import Finding, ReadDocument, Section
 from dataflow_assets.settings import DocType, Severity
-
-FRAME = struct.Struct(">4sIQ")
-"""Before each message: the mark, and the lengths of header and body."""
-MARK = b"DFA1"
-MAX_HEADER = 64_000_000
-MAX_TEXT = 100_000_000
-"""Bytes of a document's text at most, in UTF-8."""
+from dataflow_assets.workers.frames import MalformedMessage
 
 _MARKUPS = frozenset(("text", "markdown", "rst", "messages"))
 _SECTION = tuple(field.name for field in fields(Section))
 _FINDING = tuple(field.name for field in fields(Finding))
 _T = TypeVar("_T")
-
-
-class MalformedMessage(Exception):
-    """What came is no message, or not the one that was asked for."""
-
-
-def pack(header: Mapping[str, Any], body_length: int = 0) -> bytes:
-    """Write the beginning of a message; the body follows it as it is."""
-    said = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-    return FRAME.pack(MARK, len(said), body_length) + said
-
-
-def lengths(frame: bytes, max_body: int) -> tuple[int, int]:
-    """Read the lengths of header and body.
-
-    Raises:
-        MalformedMessage: It is no frame, or one larger than allowed.
-    """
-    mark, header, body = FRAME.unpack(frame)
-    if mark != MARK or header > MAX_HEADER or body > max_body:
-        raise MalformedMessage(f"mark {mark!r}, header {header}, body {body}")
-    return header, body
-
-
-def header_of(said: bytes) -> dict[str, Any]:
-    """Read a header."""
-    try:
-        header = json.loads(said.decode("utf-8", "surrogatepass"))
-    except (ValueError, RecursionError) as error:
-        raise MalformedMessage("the header is no JSON") from error
-    if not isinstance(header, dict):
-        raise MalformedMessage("the header is no object")
-    return header
 
 
 def document_to_message(document: ReadDocument) -> tuple[dict[str, Any], bytes]:

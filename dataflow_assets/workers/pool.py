@@ -3,7 +3,7 @@
 What belongs here: how many work at once, what is held in memory meanwhile, the order of the results, and second tries. What does not: a single process (`process`), and the
 sentences that a person reads (`verdicts`).
 
-Documents that are read keep their order; archives are unpacked beside them, by workers of their own.
+Documents that are read keep their order; archives are unpacked, and pages drawn, beside them, by workers of their own.
 """
 
 from __future__ import annotations
@@ -22,13 +22,20 @@ from dataflow_assets.records import ReadDocument
 from dataflow_assets.source_settings import ArchiveSettings
 from dataflow_assets.stages.unpack import Member
 from dataflow_assets.workers.driver import IN_WORK, Driver, Job, ReadTask
-from dataflow_assets.workers.messages import MalformedMessage, pack
+from dataflow_assets.workers.frames import MalformedMessage, pack
 from dataflow_assets.workers.process import Worker, WorkerGone
-from dataflow_assets.workers.verdicts import Allowed, Outcome, member_of, refusal_of, verdict_on
+from dataflow_assets.workers.verdicts import Allowed, Outcome, member_of, picture_of, refusal_of, verdict_on
+
+__all__ = ["Outcome", "ReadTask", "WorkerPool"]
 
 _MAX_WAITING = 128
 _UNPACKED_PER_SECOND = 4_000_000
 """For each so many bytes that come out of an archive it may take a second longer."""
+_SECONDS_PER_PAGE = 2.0
+"""For each page that was drawn a document may take so much longer."""
+_MAX_PICTURE = 8_000_000
+_DEATHS = 3
+"""After so many of its pages ended a worker, no more of a document's pages are drawn."""
 
 
 class WorkerPool:
@@ -176,12 +183,7 @@ class WorkerPool:
             "do": "unpack", "path": str(path.absolute()), "name": name, "media_type": media_type,
             "settings": settings.model_dump_json(), "max_member_bytes": max_member_bytes, "passwords": list(passwords),
         })  # fmt: skip
-        with self._lock:
-            worker = self._unpackers.pop() if self._unpackers else None
-        if worker is None or worker.grown > self.half_the_memory:
-            if worker is not None:
-                worker.close()
-            worker = self.start_worker()
+        worker = self._spare_worker()
         given = False
         while True:
             fresh = worker.asked == 0
@@ -214,12 +216,88 @@ class WorkerPool:
                     raise refusal
                 yield member_of(message)
         finally:
-            with self._lock:
-                kept = sound and not self._closing and worker.asked < self.recycle_after
-                if kept:
-                    self._unpackers.append(worker)
-            if not kept:
+            self._give_back(worker, sound)
+
+    def page_images(
+        self, content: bytes, media_type: str, pages: Sequence[int], passwords: Sequence[str] = ()
+    ) -> Iterator[tuple[int, bytes | ReadError]]:
+        """Draw pages for a model's eyes, one after the other, as `stages.readers.page_images` does.
+
+        Args:
+            content: The bytes of a PDF or of a picture.
+            media_type: `application/pdf` or `image/...`.
+            pages: Numbers, from 1, in order. One that the document does not have is passed over.
+            passwords: Passwords to try.
+
+        Yields:
+            The number of a page, and its picture as PNG, or why it cannot be drawn.
+
+        Raises:
+            DataflowError: No worker can be started.
+        """
+        left, deaths = list(pages), 0
+        while left:
+            worker = self._spare_worker()
+            fresh = worker.asked == 0
+            try:
+                for page, picture in self._pictures(worker, content, media_type, left, passwords):
+                    left = left[left.index(page) + 1 :]
+                    fresh = True  # this document's own pages are to blame for what comes next
+                    yield page, picture
+                return
+            except (WorkerGone, MalformedMessage) as error:
+                if not fresh and not (isinstance(error, WorkerGone) and error.cause == "time"):
+                    continue  # what an earlier document left behind may be to blame
+                deaths += 1
+                verdict = verdict_on(error, self.limits, "Drawing a page")
+            except ReadError as error:
+                verdict, deaths = error, _DEATHS
+            for page in left if deaths >= _DEATHS else left[:1]:
+                yield page, verdict
+            left = [] if deaths >= _DEATHS else left[1:]
+
+    def _pictures(
+        self, worker: Worker, content: bytes, media_type: str, pages: Sequence[int], passwords: Sequence[str]
+    ) -> Iterator[tuple[int, bytes | ReadError]]:
+        asked = {"do": "images", "media_type": media_type, "pages": list(pages), "passwords": list(passwords)}
+        sound, waited, awaited = False, 0.0, list(pages)
+        try:
+            worker.say(pack(asked, len(content)), content)
+            while True:
+                began = time.monotonic()
+                allowed = self.limits.timeout_seconds + _SECONDS_PER_PAGE * (len(pages) - len(awaited))
+                message = worker.hear(began + allowed - waited, max_body=_MAX_PICTURE)
+                waited += time.monotonic() - began
+                if message.kind == "end":
+                    sound = True
+                    return
+                if message.kind != "picture":
+                    refusal = refusal_of(message, self.limits, "Drawing a page")
+                    sound = message.kind == "error"
+                    raise refusal
+                page, picture = picture_of(message, awaited)
+                awaited = awaited[awaited.index(page) + 1 :]
+                yield page, picture
+        finally:
+            self._give_back(worker, sound)
+
+    def _spare_worker(self) -> Worker:
+        """Give a worker that is not among those that read."""
+        with self._lock:
+            worker = self._unpackers.pop() if self._unpackers else None
+        if worker is None or worker.grown > self.half_the_memory:
+            if worker is not None:
                 worker.close()
+            worker = self.start_worker()
+        return worker
+
+    def _give_back(self, worker: Worker, sound: bool) -> None:
+        with self._lock:
+            kept = sound and not self._closing and worker.asked < self.recycle_after
+            if kept:
+                self._unpackers.append(worker)
+        if not kept:
+            worker.close()
 
     @property
     def half_the_memory(self) -> int:

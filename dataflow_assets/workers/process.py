@@ -18,11 +18,11 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from dataflow_assets.errors import DataflowError
 from dataflow_assets.workers.confinement import children_of
-from dataflow_assets.workers.messages import FRAME, MAX_TEXT, MalformedMessage, header_of, lengths
+from dataflow_assets.workers.frames import FRAME, MAX_TEXT, MalformedMessage, header_of, lengths
 
 _START_SECONDS = 120.0
 _TICK_SECONDS = 0.025
@@ -89,39 +89,26 @@ class Worker:
         self._closed = False
         self._watched = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix="worker-", dir=folder))
+        self._folder = Path(tempfile.mkdtemp(prefix="worker-", dir=folder.absolute()))
         own = self._folder / "own"
         own.mkdir(mode=0o700)
-        log = self._folder / "start.log"
-        try:
-            with log.open("wb") as errors:
-                self._process = subprocess.Popen(  # noqa: S603
-                    [sys.executable, "-P", "-c", _START, _ROOT, answers, str(own), str(memory_mb)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    bufsize=0,
-                    cwd=own,
-                    env=_environment(own),
-                    start_new_session=True,
-                )
-        except OSError as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            raise DataflowError(f"No process for parsing can be started: {error.strerror or error}.") from error
-        if self._process.stdin is None or self._process.stdout is None:
-            raise AssertionError("the pipes were asked for")
-        self._to, self._from = self._process.stdin.fileno(), self._process.stdout.fileno()
-        os.set_blocking(self._to, False)
-        os.set_blocking(self._from, False)
-        self._baseline = 0
-        try:
-            if self.hear(time.monotonic() + _START_SECONDS).kind != "ready":
-                raise WorkerGone("malformed", "it did not say that it is ready")
-        except WorkerGone as gone:
-            said = log.read_text("utf-8", "replace").strip().splitlines()[-1:]
-            self.close()
-            reason = f"{gone.detail or gone.cause}: {' '.join(said)[:300]}"
-            raise DataflowError(f"A process for parsing was started and ended at once ({reason}).") from gone
+        with (self._folder / "start.log").open("w+b") as log:
+            self._process = self._start(own, log, memory_mb, answers)
+            if self._process.stdin is None or self._process.stdout is None:
+                raise AssertionError("the pipes were asked for")
+            self._to, self._from = self._process.stdin.fileno(), self._process.stdout.fileno()
+            os.set_blocking(self._to, False)
+            os.set_blocking(self._from, False)
+            self._baseline = 0
+            try:
+                if self.hear(time.monotonic() + _START_SECONDS).kind != "ready":
+                    raise WorkerGone("malformed", "it did not say that it is ready")
+            except WorkerGone as gone:
+                self.close()
+                log.seek(0)
+                last = log.read(100_000).decode("utf-8", "replace").strip().splitlines()[-1:]
+                reason = f"{gone.detail or gone.cause}: {' '.join(last)[:300]}"
+                raise DataflowError(f"A process for parsing was started and ended at once ({reason}).") from gone
         self._baseline = self._resident()
         self.answered = 0
 
@@ -202,6 +189,22 @@ class Worker:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self, own: Path, log: BinaryIO, memory_mb: int, answers: str) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(  # noqa: S603
+                [sys.executable, "-P", "-c", _START, _ROOT, answers, str(own), str(memory_mb)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                bufsize=0,
+                cwd=own,
+                env=_environment(own),
+                start_new_session=True,
+            )
+        except OSError as error:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise DataflowError(f"No process for parsing can be started: {error.strerror or error}.") from error
 
     def _look(self, now: float, deadline: float) -> None:
         if self._baseline and self._resident() - self._baseline > self._most:

@@ -6,13 +6,15 @@ no text. What does not: trying again (`pool`).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from dataflow_assets.errors import ReadError
 from dataflow_assets.records import ReadDocument
 from dataflow_assets.stages.unpack import Member
-from dataflow_assets.workers.messages import MalformedMessage, document_from_message, text_in
+from dataflow_assets.workers.frames import MalformedMessage
+from dataflow_assets.workers.messages import document_from_message, text_in
 from dataflow_assets.workers.process import Message, WorkerGone
 
 Outcome: TypeAlias = ReadDocument | ReadError
@@ -42,6 +44,18 @@ def member_of(message: Message) -> Member:
     if (header.get("content") is True) == (problem is not None):
         raise MalformedMessage("a member has both bytes and a problem, or neither")
     return Member(path, message.body if problem is None else None, problem, media_type)
+
+
+def picture_of(message: Message, pages: Collection[int]) -> tuple[int, bytes | ReadError]:
+    """Read the picture of one of these pages, or why there is none; raises MalformedMessage."""
+    page, problem = message.header.get("page"), message.header.get("problem")
+    if type(page) is not int or page not in pages or not isinstance(problem, str | None):
+        raise MalformedMessage("a picture is none")
+    if problem is not None:
+        return page, ReadError(problem[:4_000])
+    if not message.body.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise MalformedMessage("a picture is no PNG")
+    return page, message.body
 
 
 def refusal_of(message: Message, allowed: Allowed, doing: str = "Parsing") -> ReadError:
