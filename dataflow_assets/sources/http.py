@@ -9,6 +9,7 @@ bounded here, once for all sources. Cookies are not kept, so that no answer depe
 
 from __future__ import annotations
 
+import io
 import json as jsons
 import random
 import re
@@ -140,6 +141,7 @@ class HttpClient:
         credential: str | None = None,
         may_follow: Callable[[str], bool] | None = None,
         wanted: Callable[[str, Mapping[str, str]], bool] | None = None,
+        secrets: bool = True,
     ) -> Response:
         """Ask for something.
 
@@ -153,6 +155,7 @@ class HttpClient:
             may_follow: Is asked about the target of each redirect; all are followed if left out.
             wanted: Is asked about the address and headers of the answer. Where it says no, the body is not read, and the
                 content is empty.
+            secrets: Whether the settings' headers are sent; not to hosts that somebody else named.
 
         Raises:
             RequestFailed: It does not work now.
@@ -160,7 +163,7 @@ class HttpClient:
             CredentialError: Credentials are missing, or not taken.
         """
         limit = max_bytes or self._settings.max_bytes
-        asked = _Asked("GET", url, dict(headers), credential, limit, to, may_follow, wanted)
+        asked = _Asked("GET", url, dict(headers), credential, limit, to, may_follow, wanted, secrets)
         return self._send(asked, parsed(url, params), None, None)
 
     def post(
@@ -197,9 +200,10 @@ class HttpClient:
         self.close()
 
     def _send(self, asked: _Asked, address: httpx.URL, data: Any, json: Any) -> Response:
-        secret = secret_headers(self._settings.headers)
+        variables = self._settings.headers if asked.secrets else {}
+        secret = secret_headers(variables)
         method, headers = asked.method, request_headers(self._user_agent, secret, asked.headers)
-        credential = asked.credential or ", ".join(self._settings.headers.values()) or None
+        credential = asked.credential or ", ".join(variables.values()) or None
         passed: list[str] = []
         while True:
             request = _request(method, address, headers, data, json)
@@ -327,7 +331,9 @@ class HttpClient:
             )
         try:
             if asked.to is None:
-                content = b"".join(blocks)
+                buffer = io.BytesIO()  # grows in place: a list of blocks and their sum would take the body twice
+                buffer.writelines(blocks)
+                content = buffer.getvalue()
             else:
                 content = b""
                 write_whole(asked.to, blocks)
@@ -351,6 +357,7 @@ class _Asked:
     to: Path | None
     may_follow: Callable[[str], bool] | None = None
     wanted: Callable[[str, Mapping[str, str]], bool] | None = None
+    secrets: bool = True
 
 
 @dataclass(frozen=True)

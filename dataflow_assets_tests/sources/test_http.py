@@ -383,7 +383,7 @@ def test_packed_bodies_are_unpacked(there: Site, client: Opened, encoding: str, 
 
 def test_a_bomb_is_unpacked_no_further_than_the_limit(there: Site, client: Opened) -> None:
     bomb = zlib.compressobj(9, zlib.DEFLATED, 31)
-    packed = b"".join(bomb.compress(b"\0" * 1_000_000) for _ in range(200)) + bomb.flush()
+    packed = b"".join(bomb.compress(b"\0" * 1_000_000) for _ in range(40)) + bomb.flush()
     there.put("/x", packed, headers={"Content-Encoding": "gzip"})
     with pytest.raises(RequestRefused, match="more than the 1,000,000 bytes"):
         client().get(f"{there.url}/x", max_bytes=1_000_000)

@@ -5,7 +5,11 @@ What belongs here: finding a text's encoding, and saying so when bytes are no te
 The order is that of how often a witness lies: a byte-order mark never; strict UTF-8 almost never (other encodings
 hardly ever pass for it); then the catalog, what the text declares itself, the file's name, and last a statistical
 guess. (The catalog comes before all but the byte-order mark, since a person said it.) chardet made the guess right
-for 583 of 584 re-encoded pages of documentation, charset-normalizer for 443.
+for 583 of 584 re-encoded pages of documentation, charset-normalizer for 443; of 528 texts in 34 languages and 36
+encodings, of 80 characters and more, chardet 7.7 missed those in HZ and one other, so that no second opinion is asked.
+
+A declaration is not believed where the bytes contradict it: where it makes control characters of what are letters in
+the encoding's sister of Windows. Broken places do not spoil it: a page that names EUC-KR and has one bad byte is EUC-KR.
 
 Encodings are named as Python's codecs name them, so `content.decode(encoding)` gives the same text again. Web pages
 that say ISO-8859-1 mean Windows-1252 (https://encoding.spec.whatwg.org/#names-and-labels).
@@ -54,6 +58,14 @@ _SUPERSETS = {
 }  # fmt: skip
 _FIRST_SUPERSET = {"latin_1", "ascii", "iso8859_1", "iso8859_9"}
 """Codecs that accept any byte, so that their superset must be tried before them."""
+
+_MULTIBYTE = frozenset(
+    ("euc_kr", "cp949", "euc_jp", "shift_jis", "cp932", "gb2312", "gbk", "gb18030", "big5", "big5hkscs", "johab")
+)
+_C1 = re.compile("[\x80-\x84\x86-\x9f]")
+"""Control characters that no text has; the next line (0x85) some do."""
+_HZ = re.compile(rb"~\{((?:[!-w][!-~]){2,5000})~\}")
+_PADDING = re.compile(rb"\0{16,}")
 
 _CODING_LINE = re.compile(rb"[^\n]{0,300}?(?:-\*-|vim?:|#|\.\.).{0,200}?coding[:=]\s{0,9}([\w.-]{1,40})", re.IGNORECASE)
 _MARKUP_DECLARATION = re.compile(
@@ -117,6 +129,8 @@ def decode(content: bytes, *, name: str, media_type: str, encoding: str | None =
             raise ReadError(f"The bytes are {what}, not text, and there is no reader for it; exclude the file.")
     sample = content[:_SAMPLE]
     nuls = sample.count(0)
+    if nuls and media_type != UNKNOWN and (unpadded := _without_padding(content)) is not None:
+        return unpadded
     if nuls:
         wide = _guess(content)
         if wide is None or not wide.encoding.startswith(("utf_16", "utf_32")):
@@ -131,14 +145,22 @@ def decode(content: bytes, *, name: str, media_type: str, encoding: str | None =
             return escaped
     if found := _strictly(content, "utf_8"):
         _refuse_controls(sample)
+        if b"~{" in content and (chinese := _hz(content)) is not None:
+            return chinese
         return found
     _refuse_controls(sample)
     for hint in (declared_encoding(content), encoding_hint(name)):
         hinted = codec_of(hint) if hint else None
         if hinted is not None and hinted != "utf_8" and (found := _strictly(content, hinted)):
-            return found
+            if not _C1.search(found.text) or (guess := _guess(content, blind=True)) is None or _C1.search(guess.text):
+                return found
+            return guess
     if (damaged := _nearly_utf8(content)) is not None:
         return damaged
+    for hint in (declared_encoding(content), encoding_hint(name)):
+        hinted = codec_of(hint) if hint else None
+        if hinted in _MULTIBYTE and (damaged := _nearly(content, _SUPERSETS.get(hinted, hinted))) is not None:
+            return damaged
     if found := _guess(content):
         return found
     declared = codec_of(declared_encoding(content) or encoding_hint(name) or "") or "utf_8"
@@ -203,10 +225,52 @@ def _nearly_utf8(content: bytes) -> Decoded | None:
     return _damaged(content, "utf_8") if sound >= 3 and broken <= _MAX_BROKEN * (sound + broken) else None
 
 
-def _guess(content: bytes) -> Decoded | None:
+def _nearly(content: bytes, codec: str) -> Decoded | None:
+    """Take a text for what it declares itself to be although a few places are broken."""
+    text = content.decode(codec, "replace")
+    broken = text.count("\ufffd")
+    sound = len(text) - len(text.encode("ascii", "ignore")) - broken
+    return _damaged(content, codec) if sound >= 10 and broken <= _MAX_BROKEN * sound else None
+
+
+def _without_padding(content: bytes) -> Decoded | None:
+    """Read a text whose only NUL bytes stand in long runs, as in files that a crash cut off, without them."""
+    rest = _PADDING.sub(b"", content)
+    if not rest.strip() or b"\0" in rest or any(map(rest.__contains__, _CONTROLS)):
+        return None
+    found = _strictly(rest, "utf_8")
+    if found is None:
+        return None
+    finding = Finding(
+        validator="encoding",
+        severity="warning",
+        message=f"{len(content) - len(rest)} NUL bytes, which fill up the file, were left out.",
+        field="text",
+        value="",
+        suggestion="Check whether the file was written to its end.",
+    )
+    return Decoded(found.text, found.encoding, (finding,))
+
+
+def _hz(content: bytes) -> Decoded | None:
+    """Recognise Chinese in seven bits (HZ), whose escapes a text in ASCII may hold by chance.
+
+    Most characters of a Chinese text stand in the first level of GB 2312 (rows 16 to 55).
+    """
+    pairs = b"".join(_HZ.findall(content))
+    common = sum(0x30 <= lead <= 0x57 for lead in pairs[::2])
+    if len(pairs) < 8 or common < 0.7 * (len(pairs) / 2):
+        return None
+    return _strictly(content, "hz")
+
+
+def _guess(content: bytes, *, blind: bool = False) -> Decoded | None:
+    """Guess from the letters; `blind` without what the text declares, which chardet would believe."""
     import chardet
 
     sample = content[:_SAMPLE]
+    if blind:
+        sample = _MARKUP_DECLARATION.sub(b" ", sample[:_HEAD]) + sample[_HEAD:]
     if len(content) > _SAMPLE and sample.isascii():
         first = re.search(rb"[\x80-\xff]", content)
         if first is not None:
@@ -233,7 +297,7 @@ def _utf16(content: bytes) -> Decoded | None:
 
 
 def _refuse_controls(sample: bytes) -> None:
-    if len(sample) - len(sample.translate(None, _CONTROLS)) > _MAX_CONTROLS * len(sample):
+    if len(sample) - len(sample.translate(None, _CONTROLS)) > max(1, _MAX_CONTROLS * len(sample)):
         raise ReadError("The bytes are binary data (they are full of control characters), not text; exclude the file.")
 
 

@@ -97,7 +97,7 @@ READERS: tuple[Reader, ...] = (
         "text",
         "text:read_text",
         _JSON
-        | _XML
+        | (_XML - {"image/svg+xml"})  # a drawing without words has no text; its source is none
         | _types(
             """
             application/yaml application/toml application/javascript application/sql application/x-sh

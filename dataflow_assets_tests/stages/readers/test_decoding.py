@@ -14,6 +14,12 @@ from dataflow_assets.stages.readers.decoding import codec_of, declared_encoding,
 GERMAN = "Die Größe der Bücher überrascht; für ältere Möbel wäre das Maß zu groß. Schöne Grüße! " * 4
 JAPANESE = "これは文書の検索についての説明です。毎晩、変更された文書だけが読み込まれます。\n" * 4
 KOREAN = "이 문서는 검색 라이브러리를 설명합니다. 매일 밤 변경된 문서만 다시 읽습니다.\n" * 4
+CHINESE = "这份文档说明如何搜索图书馆。每天晚上只重新读取有变化的文档。\n" * 4
+CZECH = "Tento dokument popisuje vyhledávání v knihovně. Každou noc se čtou jen změněné soubory; šťastnou cestu.\n" * 4
+HEBREW = "המסמך הזה מתאר את החיפוש בספרייה. בכל לילה נקראים רק המסמכים שהשתנו.\n" * 4
+ARABIC = "تصف هذه الوثيقة البحث في المكتبة. في كل ليلة تقرأ الوثائق التي تغيرت فقط.\n" * 4
+GREEK = "Αυτό το έγγραφο περιγράφει την αναζήτηση στη βιβλιοθήκη. Κάθε νύχτα διαβάζονται μόνο οι αλλαγές.\n" * 4
+THAI = "เอกสารนี้อธิบายการค้นหาในห้องสมุด ทุกคืนจะอ่านเฉพาะเอกสารที่เปลี่ยนแปลง\n" * 4
 RUSSIAN = "Этот документ описывает поиск по библиотеке. Каждую ночь читаются только изменения.\n" * 4
 
 
@@ -24,7 +30,9 @@ RUSSIAN = "Этот документ описывает поиск по библ
         (GERMAN, "utf-16-be"), (GERMAN, "utf-32"), (GERMAN, "utf-32-le"), (JAPANESE, "shift_jis"), (JAPANESE, "euc-jp"),
         (JAPANESE, "iso2022_jp"), (JAPANESE, "utf-16-le"), (KOREAN, "euc-kr"),
         (KOREAN, "iso2022_kr"), (KOREAN, "utf-16"), (RUSSIAN, "cp1251"),
-        (RUSSIAN, "koi8-r"),
+        (RUSSIAN, "koi8-r"), (RUSSIAN, "iso8859-5"), (RUSSIAN, "cp866"), (RUSSIAN, "cp855"), (RUSSIAN, "mac-cyrillic"),
+        (KOREAN, "johab"), (CHINESE, "gb2312"), (CHINESE, "hz"), (CZECH, "iso8859-2"), (CZECH, "cp1250"),
+        (HEBREW, "cp1255"), (ARABIC, "cp1256"), (ARABIC, "iso8859-6"), (GREEK, "iso8859-7"), (THAI, "tis-620"),
     ],
 )  # fmt: skip
 def test_encodings_are_found_without_help(text: str, encoding: str) -> None:
@@ -115,3 +123,30 @@ def test_codecs_that_are_no_encodings_of_texts_are_not_used(name: str) -> None:
 def test_declarations_are_looked_for_at_both_ends_only() -> None:
     assert declared_encoding(b"\n" * 5000 + b"coding: euc-kr" + b"\n" * 5000) is None
     assert declared_encoding(b"<meta " * 100_000) is None
+
+
+def test_a_declaration_that_makes_control_characters_is_not_believed() -> None:
+    content = f'<meta charset="iso-8859-2"><p>{CZECH}'.encode("cp1250")
+    assert decode(content, name="a.html", media_type="text/html").text.endswith(CZECH)
+
+
+def test_a_declared_encoding_survives_broken_places() -> None:
+    content = f'<meta charset="euc-kr"><p>{KOREAN}'.encode("euc-kr").replace("문서".encode("euc-kr"), b"\xff\xff", 1)
+    decoded = decode(content, name="a.html", media_type="text/html")
+    assert "라이브러리를" in decoded.text
+    assert [finding.validator for finding in decoded.findings] == ["encoding"]
+
+
+def test_ascii_with_the_escapes_of_hz_stays_ascii() -> None:
+    for text in ("backup~{1,2,3}~ and ~{x~} ends", "~{abcdefgh~}", "a ~{ b ~} c " * 9):
+        assert decode(text.encode(), name="a.txt", media_type="text/plain").text == text
+
+
+def test_padding_with_nul_bytes_is_left_out() -> None:
+    decoded = decode(bytes(500) + b"A line of text." + bytes(512), name="a.log", media_type="text/plain")
+    assert decoded.text == "A line of text."
+    assert "1012 NUL bytes" in decoded.findings[0].message
+
+
+def test_one_control_character_makes_no_short_text_binary() -> None:
+    assert decode(b'["\x7f"]', name="a.json", media_type="application/json").text == '["\x7f"]'
