@@ -24,6 +24,7 @@ from dataflow_assets.errors import FetchFailed, ItemRefused, SourceUnavailable
 from dataflow_assets.media_types import media_type_of
 from dataflow_assets.source_settings import FilesSource as FilesSettings
 from dataflow_assets.sources.base import BaseSource, Context, Fetched, Item
+from dataflow_assets.sources.ignore import MAX_BYTES, IgnoreRules, is_ignored
 from dataflow_assets.sources.patterns import Patterns
 
 _AWKWARD = re.compile(
@@ -37,6 +38,8 @@ _ENTER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 _READ_BYTES = 1 << 20
 _READ_ATTEMPTS = 3
 _Folders: TypeAlias = list[str]
+_Rules: TypeAlias = tuple[IgnoreRules, ...]
+_Waiting: TypeAlias = list[tuple[bytes, str, str, _Rules]]
 _KINDS = {
     stat.S_IFIFO: "a named pipe (FIFO)",
     stat.S_IFSOCK: "a socket",
@@ -67,8 +70,9 @@ class FilesSource(BaseSource):
         self._max_bytes = settings.max_bytes
         self._shown = settings.path
         self._root = os.path.join(context.base, settings.path).encode("utf-8", "surrogateescape")
-        self._prefix = _uri_prefix(settings.path)
+        self._prefix = uri_prefix(settings.path)
         self._patterns = Patterns(settings.include, settings.exclude)
+        self._ignore_files = [name.encode("utf-8", "surrogateescape") for name in settings.ignore_files]
 
     def list(self) -> Iterator[Item]:
         """List the files that the patterns take, folder by folder, names in the order of their bytes.
@@ -78,17 +82,21 @@ class FilesSource(BaseSource):
         """
         root = self._real_root()
         linked_folders: _Folders = []
-        waiting = [(root, "", "")]
+        waiting: _Waiting = [(root, "", "", ())]
         while waiting:
-            path, names, key = waiting.pop()
-            below = []
-            for entry in self._entries(path, names):
+            path, names, key, above = waiting.pop()
+            below: _Waiting = []
+            entries = self._entries(path, names)
+            rules = self._rules(entries, names, above)
+            for entry in entries:
                 name = entry.name.decode("utf-8", "surrogateescape")
                 relative, relative_key = names + name, key + encode_name(name)
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        if self._patterns.enters(relative):
-                            below.append((entry.path, relative + "/", relative_key + "/"))
+                        if self._patterns.enters(relative) and not is_ignored(rules, relative, is_folder=True):
+                            below.append((entry.path, relative + "/", relative_key + "/", rules))
+                        continue
+                    if rules and is_ignored(rules, relative, is_folder=False):
                         continue
                     if entry.is_symlink():
                         item = self._linked(root, entry, relative, relative_key, linked_folders)
@@ -201,6 +209,34 @@ class FilesSource(BaseSource):
         except OSError as error:
             raise self._unreadable(names, error) from error
 
+    def _rules(self, entries: Sequence[os.DirEntry[bytes]], names: str, above: _Rules) -> _Rules:
+        """Add what a folder's ignore files say to what those above it say."""
+        if not self._ignore_files:
+            return above
+        there = {entry.name: entry for entry in entries}
+        found = [there[name] for name in self._ignore_files if name in there]
+        texts = [text for entry in found if (text := self._ignore_text(entry, names)) is not None]
+        return (*above, IgnoreRules(names, texts)) if texts else above
+
+    def _ignore_text(self, entry: os.DirEntry[bytes], names: str) -> str | None:
+        """Read an ignore file; None where it is no regular file, as git has it."""
+        try:
+            descriptor = os.open(entry.path, _FETCH)
+            with os.fdopen(descriptor, "rb") as file:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    return None
+                content = file.read(MAX_BYTES + 1)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENOENT, errno.ENXIO, errno.EISDIR):
+                return None
+            raise self._unreadable(names, error) from error
+        if len(content) > MAX_BYTES:
+            raise SourceUnavailable(
+                f"{encode_name(names + os.fsdecode(entry.name))} of the source {self._said()} is too large for an ignore "
+                f"file (over {MAX_BYTES:,} bytes). Shorten it, or leave it out of source.ignore_files. Nothing was deleted."
+            )
+        return content.decode("utf-8", "surrogateescape")
+
     def _unreadable(self, names: str, error: OSError) -> SourceUnavailable:
         where = encode_name(names.rstrip("/")) or "."
         return SourceUnavailable(
@@ -284,7 +320,8 @@ def _percent(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogateescape" if escaped else "surrogatepass"))
 
 
-def _uri_prefix(path: str) -> str:
+def uri_prefix(path: str) -> str:
+    """Write a folder as the URIs of what lies below it begin; nothing for the folder that paths start from."""
     prefix = encode_name(posixpath.normpath(path))
     return "" if prefix == "." else prefix if prefix.endswith("/") else prefix + "/"
 

@@ -79,18 +79,27 @@ def _parts(pattern: str) -> list[str]:
 
 
 def _whole(parts: list[str], *, hidden: bool) -> str:
-    """Write the expression for a whole path.
+    """Write the expression for a whole path."""
+    return path_expression([None if part == "**" else _part(part, hidden=hidden) for part in parts], hidden=hidden)
+
+
+def path_expression(parts: Iterable[str | None], *, hidden: bool) -> str:
+    """Write the expression for a whole path from those of its parts.
 
     Between two `**` the first place that fits is as good as any other, so nothing is tried again behind it; only what
     follows the last `**` has to reach the end.
+
+    Args:
+        parts: Expressions; None for `**`.
+        hidden: Whether `**` stands for hidden folders too.
     """
     folder = f"(?:{_PART if hidden else _SEEN_PART}/)"
     runs: list[list[str]] = [[]]
     for part in parts:
-        if part == "**":
+        if part is None:
             runs.append([])
         else:
-            runs[-1].append(_part(part, hidden=hidden))
+            runs[-1].append(part)
     if len(runs) == 1:
         return "/".join(runs[0]) or "(?!)"
     first, *middle, last = runs
@@ -123,6 +132,11 @@ def _part(part: str, *, hidden: bool) -> str:
     """Write the expression for one part of a path."""
     pieces, wildcard_first = _pieces(part)
     guard = r"(?!\.)" if wildcard_first and not hidden else ""
+    return part_expression(pieces, guard)
+
+
+def part_expression(pieces: list[str], guard: str = "") -> str:
+    """Write the expression for one part of a path from what stands between its stars."""
     if len(pieces) == 1:
         return guard + pieces[0]
     first, *middle, last = pieces

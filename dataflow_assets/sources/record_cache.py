@@ -67,10 +67,11 @@ class RecordCache:
                 self._flush({})
 
     def get(self, key: str, fingerprint: str | None) -> tuple[bytes, str | None] | None:
-        """Give a content and its media type; None where there is none, or no sound one."""
+        """Give a content and its media type; None where there is none, no sound one, or it cannot be read."""
         if fingerprint is None:
             return None
-        with self._lock:
+        rows: list[Any] = []
+        with self._lock, contextlib.suppress(SourceUnavailable):
             found = self._contents.get((_text(key), fingerprint))
             rows = (
                 [found]
@@ -118,6 +119,16 @@ class RecordCache:
             self._contents, self._waiting = {}, 0
             if self._path.exists():
                 self._guarded(lambda connection: connection.execute("DELETE FROM contents"))
+
+    def settle(self) -> None:
+        """Write the facts and drop all contents, once they are stored elsewhere.
+
+        Where that fails, nothing is said: what is not remembered is asked for again.
+        """
+        with self._lock, contextlib.suppress(SourceUnavailable):
+            self._contents, self._waiting = {}, 0
+            self.commit()
+            self.drop_contents()
 
     def commit(self) -> None:
         """Write what was put in, all facts together: other processes see it, and it survives a kill."""
@@ -188,6 +199,7 @@ class RecordCache:
                 if make not in (0, _MAKE):
                     raise sqlite3.DatabaseError("file is not a database of this make")
                 connection.execute("PRAGMA synchronous = OFF")
+                connection.execute("PRAGMA auto_vacuum = FULL")  # contents come and go: so does their space
                 connection.executescript(_SCHEMA)
                 connection.execute(f"PRAGMA user_version = {_MAKE}")
             except BaseException:

@@ -186,6 +186,7 @@ def test_a_document_that_shrinks_keeps_its_state_until_a_person_agrees(
     again = make()
     assert list(again.list()) == first
     assert "shrank from" in again.notes[0]
+    assert again.withheld == 1
     assert len(service.fetched) == fetched  # it was seen already that this update shrinks it
     agreed = make()
     agreed.accept_deletes = True
@@ -205,6 +206,7 @@ def test_a_document_that_comes_back_whole_is_no_longer_withheld(
     source = make()
     assert list(source.list()) == first
     assert source.notes == ()
+    assert source.withheld == 0
 
 
 def run_without_fetching(source: DocsApiSource) -> None:
@@ -297,6 +299,18 @@ def test_a_new_document_that_fails_is_tried_again(make: Callable[..., DocsApiSou
     source.stored()
     service.update(LONG, stamp=str(service.libraries[0]["lastUpdateDate"]))
     assert next(iter(make().list())).fingerprint is not None
+
+
+def test_a_library_that_moved_keeps_its_state_and_is_told(make: Callable[..., DocsApiSource], service: Service) -> None:
+    run(make())
+    first = list(make().list())
+    service.update(as_json({"redirectUrl": "/new/next.js"}, 301))
+    source = make(topics=["usage", "api", "more"])
+    service.texts["/vercel/next.js", "more"] = as_json({"redirectUrl": "/new/next.js"}, 301)
+    *kept, new = source.list()
+    assert kept == first
+    assert new.problem is not None
+    assert "status 301" in source.notes[0]
 
 
 def test_what_is_not_ready_is_waited_for(make: Callable[..., DocsApiSource], service: Service) -> None:

@@ -285,6 +285,15 @@ def test_a_private_page_is_not_asked_for(make: Callable[..., FeedSource], tmp_pa
         source.fetch(item)
 
 
+def test_a_secret_in_the_query_of_a_feed_stands_in_no_item(make: Callable[..., FeedSource], site: Site) -> None:
+    site.server.answer = lambda asked: Answer(RSS.replace("<link>https://news.example/1</link>", "").encode())
+    source = make("/feed?token=s3cret", "/feed?token=other")
+    items = list(source.list())
+    assert len({item.path_key for item in items}) == len({item.uri for item in items}) == 4
+    assert "s3cret" not in repr(items)
+    assert source.fetch(items[1]).content
+
+
 def test_feeds_in_files_are_read_relative_to_the_catalog(make: Callable[..., FeedSource], tmp_path: Path) -> None:
     (tmp_path / "feeds").mkdir()
     (tmp_path / "feeds" / "a.xml").write_text(ATOM)

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from dataflow_assets.errors import CredentialError, FetchFailed, ItemRefused, SourceUnavailable
 from dataflow_assets.source_settings import GitSource as GitSettings
-from dataflow_assets.sources.base import Fetched, Item
 from dataflow_assets.sources.base import Context as SourceContext
+from dataflow_assets.sources.base import Fetched, Item
 from dataflow_assets.sources.git import GitSource
 from dataflow_assets_tests.sources.worlds.git import Repository, Server
 
@@ -132,7 +132,15 @@ def test_links_submodules_and_pointers_are_no_documents(tmp_path: Path, reposito
 
 
 def test_strange_names(tmp_path: Path, repository: Repository) -> None:
-    names = [b"new\nline.md", b"bad\xff.md", b"100%41.md", b"tab\t.md", "größe 漢字.md".encode(), b"-rf.md", b'quote".md']
+    names = [
+        b"new\nline.md",
+        b"bad\xff.md",
+        b"100%41.md",
+        b"tab\t.md",
+        "größe 漢字.md".encode(),
+        b"-rf.md",
+        b'quote".md',
+    ]
     for name in names:
         with open(os.path.join(os.fsencode(repository.folder), name), "wb") as file:
             file.write(name)
@@ -345,6 +353,26 @@ def test_a_private_address_is_asked_only_where_it_is_allowed(
     assert server.headers == []
 
 
+@pytest.mark.parametrize("form", ["ssh://git@127.0.0.1:2222{}", "git@127.0.0.1:{}"])
+def test_ssh_asks_nobody_and_goes_to_the_checked_address(
+    tmp_path: Path, repository: Repository, server: Server, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    said = tmp_path / "said"
+    program = tmp_path / "bin/ssh"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >> {said}\nfor last; do :; done\nexec sh -c "$last"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("DEPLOY_KEY", "/keys/a 'key'")
+    url = form.format(tmp_path / "repo/.git")
+    assert texts(remote(tmp_path, server, url=url, ssh_key="DEPLOY_KEY")) == {"one.md": b"First", "two.md": b"Second"}
+    arguments = said.read_text().splitlines()[0]
+    assert arguments.startswith("-F none -i /keys/a 'key' -o IdentitiesOnly=yes -o BatchMode=yes")
+    assert "StrictHostKeyChecking=yes" in arguments
+    assert "-o HostName=127.0.0.1 -o HostKeyAlias=" in arguments
+    assert ("[127.0.0.1]:2222" in arguments) == ("2222" in url)
+
+
 def test_a_server_that_fails_in_passing_is_asked_again(tmp_path: Path, repository: Repository, server: Server) -> None:
     server.failures = 1
     assert len(list(remote(tmp_path, server, retries=1).list())) == 2
@@ -379,7 +407,9 @@ def test_nothing_that_a_repository_or_a_person_configures_is_run(
     ran.unlink(missing_ok=True)
     home = tmp_path / "home"
     home.mkdir()
-    (home / ".gitconfig").write_text(f"[core]\n\tfsmonitor = {program}\n\tpager = {program}\n[include]\n\tpath = nowhere\n")
+    (home / ".gitconfig").write_text(
+        f"[core]\n\tfsmonitor = {program}\n\tpager = {program}\n[include]\n\tpath = nowhere\n"
+    )
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_EXTERNAL_DIFF", str(program))
     monkeypatch.setenv("GIT_SSH_COMMAND", str(program))
@@ -429,7 +459,8 @@ def test_settings_that_are_refused(settings: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://host/a/b.git", "ssh://git@host:2222/x", "git@host:a/b.git", "../repo", "https://[2001:db8::1]:8443/x"]
+    "url",
+    ["https://host/a/b.git", "ssh://git@host:2222/x", "git@host:a/b.git", "../repo", "https://[2001:db8::1]:8443/x"],
 )
 def test_settings_that_are_taken(url: str) -> None:
     assert GitSettings(url=url, ref="release/1.2", folder="docs/en").url == url

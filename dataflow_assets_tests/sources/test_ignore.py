@@ -45,7 +45,10 @@ def said_by_git(folder: Path) -> set[str]:
 
 def listed(folder: Path, *names: str, exclude: tuple[str, ...] = ()) -> set[str]:
     source = FilesSettings(
-        path=str(folder), include=("**/*", "**/.*"), exclude=(".git/**", *exclude), ignore_files=names or (".gitignore",)
+        path=str(folder),
+        include=("**/*", "**/.*"),
+        exclude=(".git/**", *exclude),
+        ignore_files=names or (".gitignore",),
     )
     return {item.path_key for item in open_source(source, base=folder).list()}
 

@@ -46,7 +46,7 @@ def test_contents_go_and_facts_stay(tmp_path: Path) -> None:
     cache.commit()
     assert RecordCache(tmp_path).get("a", "1") == (b"one", None)
     assert RecordCache(tmp_path).fact("other") == 3
-    cache.drop_contents()
+    cache.settle()
     assert cache.get("a", "1") is None
     assert cache.facts("at:") == {"x": {"cursor": "2026"}, "y": 2}
     cache.set_fact("at:y", None)
@@ -124,6 +124,25 @@ def test_a_source_that_waits_keeps_nobody_else_waiting(tmp_path: Path) -> None:
     other.commit()
     assert one.get("x", "1") == (b"y", None)
     assert one.get("59", "1") is not None
+
+
+def test_dropped_contents_give_their_space_back(tmp_path: Path) -> None:
+    cache = RecordCache(tmp_path)
+    for number in range(20):
+        cache.put(str(number), "1", os.urandom(100_000))
+    cache.commit()
+    assert (tmp_path / "records.sqlite").stat().st_size > 2_000_000
+    cache.drop_contents()
+    assert (tmp_path / "records.sqlite").stat().st_size < 100_000
+
+
+def test_what_cannot_be_settled_is_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    cache = RecordCache(tmp_path / "file")
+    cache.put("a", "1", b"one")
+    cache.set_fact("b", 1)
+    cache.settle()
+    assert cache.get("a", "1") is None
 
 
 def test_odd_keys_are_keys(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ class World:
         self.settings: dict[str, Any] = {
             "type": "api", "url": f"{url}/records", "records": "items", "key": "name", "text": "{body}", "title": "{name}",
             "pagination": {"kind": "next_url", "next": "next"}, "api_key": "WORLD_API_KEY", "retries": 0,
-            "allow_hosts": ["127.0.0.1"],
+            "allow_hosts": ("127.0.0.1",),
         }  # fmt: skip
         self.environment = {"WORLD_API_KEY": KEY}
         self.requests = -1

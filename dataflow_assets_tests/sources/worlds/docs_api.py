@@ -9,7 +9,7 @@ from typing import Any
 
 from dataflow_assets_tests.sources.small_server import Answer, Asked, as_json, small_server
 
-TOPICS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+TOPICS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 KEY = "docs-key-of-the-loopback-service"
 
 
@@ -18,8 +18,8 @@ class World:
 
     def __init__(self, url: str) -> None:
         self.settings: dict[str, Any] = {
-            "type": "docs_api", "base_url": f"{url}/api/v1", "libraries": ["world"], "topics": list(TOPICS),
-            "key": "WORLD_DOCS_KEY", "retries": 0, "max_shrink": 1.0, "allow_hosts": ["127.0.0.1"],
+            "type": "docs_api", "base_url": f"{url}/api/v1", "libraries": ("world",), "topics": TOPICS,
+            "key": "WORLD_DOCS_KEY", "retries": 0, "max_shrink": 1.0, "allow_hosts": ("127.0.0.1",),
         }  # fmt: skip
         self.environment = {"WORLD_DOCS_KEY": KEY}
         self.requests = 0
@@ -29,7 +29,7 @@ class World:
 
     def put(self, name: str, text: str) -> None:
         if name not in self.settings["topics"]:
-            self.settings["topics"].append(name)
+            self.settings["topics"] += (name,)
         self.texts[name] = text
         self.updates += 1
 

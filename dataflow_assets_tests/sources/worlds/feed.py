@@ -17,7 +17,7 @@ class World:
 
     def __init__(self, url: str) -> None:
         self.settings: dict[str, Any] = {
-            "type": "feed", "urls": [f"{url}/feed.xml"], "keep": False, "retries": 0, "allow_hosts": ["127.0.0.1"],
+            "type": "feed", "urls": (f"{url}/feed.xml",), "keep": False, "retries": 0, "allow_hosts": ("127.0.0.1",),
         }  # fmt: skip
         self.environment: dict[str, str] = {}
         self.requests = -1

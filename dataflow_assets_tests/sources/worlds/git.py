@@ -80,6 +80,7 @@ class Server:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
             def log_message(self, *_: Any) -> None:
                 return
 

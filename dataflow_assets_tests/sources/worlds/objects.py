@@ -33,6 +33,7 @@ class S3Server:
         self.before: Callable[[dict[str, Any]], None] = lambda _: None
         self.asked: list[dict[str, Any]] = []
         self.page_size: int | None = None
+        self.refuse_with = "503 Service Unavailable"
         self._http = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=Quiet)
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -40,12 +41,13 @@ class S3Server:
 
     def reset(self) -> None:
         self.refuse, self.before, self.page_size = (lambda _: False), (lambda _: None), None
+        self.refuse_with = "503 Service Unavailable"
         self.asked.clear()
 
     def _answer(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         self.asked.append(environ)
         if self.refuse(environ):
-            start("503 Service Unavailable", [("Content-Length", "0")])
+            start(self.refuse_with, [("Content-Length", "0")])
             return [b""]
         self.before(environ)
         if self.page_size is not None and "list-type=2" in environ["QUERY_STRING"]:

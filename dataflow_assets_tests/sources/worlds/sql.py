@@ -29,6 +29,8 @@ def server() -> str:
 
         folder = tempfile.mkdtemp(prefix="pg")  # short: the path of a socket has a limit
         running = pgserver.get_server(folder, cleanup_mode="stop")
+        rules = Path(folder, "pg_hba.conf")  # as it comes, it lets everybody in without a password
+        rules.write_text("local all postgres trust\nlocal all all scram-sha-256\n")
         # Nothing of it outlives the tests, so nothing has to be safe on the disk.
         running.psql(
             "ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf();"
