@@ -35,8 +35,8 @@ def _sound_template(template: str) -> str:
 
 def _sound_path(path: str) -> str:
     """Let a JMESPath expression pass."""
-    import jmespath  # type: ignore[import-untyped]
-    from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]
+    import jmespath
+    from jmespath.exceptions import JMESPathError
 
     try:
         jmespath.compile(path)
@@ -143,6 +143,9 @@ class FilesSource(SourceSettings):
         return path
 
 
+_SECRET_WORDS = ("secret", "password", "token", "account_key", "connection_string", "credential", "passphrase")
+
+
 class ObjectsSource(NetworkSettings):
     """A bucket, or another store that `fsspec` knows."""
 
@@ -163,6 +166,22 @@ class ObjectsSource(NetworkSettings):
         {}, description="Options that are secret: name of the option -> environment variable that holds it."
     )
     refresh_seconds: Annotated[int, Field(ge=1)] = Field(300, description="The sensor lists so often at most.")
+
+    @model_validator(mode="after")
+    def _nothing_in_vain(self) -> ObjectsSource:
+        scheme, _, rest = self.url.partition("://")
+        if ":" in rest.partition("/")[0].rpartition("@")[0]:
+            raise conflict("a url without a password; name the environment variable in `credentials`", "url")
+        if self.headers:
+            raise conflict("none: a store of objects makes its own requests", "headers")
+        if self.proxies and scheme not in ("s3", "s3a"):
+            raise conflict("none, but for s3://", "proxies")
+        secret = sorted(name for name in self.options if any(word in name.lower() for word in _SECRET_WORDS))
+        if secret:
+            raise conflict(
+                f"options without secrets; name the variable that holds {secret[0]} in `credentials`", "options"
+            )
+        return self
 
 
 class ArchiveSource(NetworkSettings):
@@ -193,7 +212,7 @@ class GitSource(NetworkSettings):
         description="The repository: https://..., ssh://..., git@..., or a folder relative to the catalog file."
     )
     ref: Text = Field("HEAD", description="A branch, a tag or a full commit id.")
-    folder: str = Field("", description="The folder in the repository; all of it if left out.")
+    folder: Text | None = Field(None, description="The folder in the repository; all of it if left out.")
     include: Texts = Field(("**/*",), min_length=1, description="Patterns of the files to take, below the folder.")
     exclude: Texts = Field((), description="Patterns of the files to leave out.")
     token: Variable | None = Field(None, description="Environment variable that holds an access token, for https.")
@@ -239,10 +258,20 @@ class GitSource(NetworkSettings):
 
     @field_validator("folder")
     @classmethod
-    def _folder_is_inside(cls, folder: str) -> str:
+    def _folder_is_inside(cls, folder: str | None) -> str | None:
+        if folder is None:
+            return None
         if folder.startswith("/") or ".." in folder.split("/") or "\0" in folder:
             raise unusable("a folder below the repository's own, such as docs/en")
         return folder
+
+    @model_validator(mode="after")
+    def _nothing_in_vain(self) -> GitSource:
+        if not self.url.startswith(("https://", "http://")):
+            for name, given in (("token", self.token), ("proxies", self.proxies), ("headers", self.headers)):
+                if given:
+                    raise conflict("none, but for urls with https", name)
+        return self
 
 
 class WebSource(NetworkSettings):
@@ -369,7 +398,8 @@ class SqlSource(SourceSettings):
     text: Text = Field(description="Template of the document's text: {column} stands for a value.")
     title: Text | None = Field(None, description="Template of the title.")
     updated_at: Text | None = Field(
-        None, description="Column that differs where the row may differ; the whole row is hashed if left out."
+        None,
+        description="Column that differs where the row may differ; the values that are used are hashed if left out.",
     )
     metadata: Texts = Field((), description="Columns that are kept as metadata.")
     page_size: Annotated[int, Field(ge=1, le=100_000)] = Field(1000, description="Rows of one page.")
