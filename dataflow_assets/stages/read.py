@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dataflow_assets.errors import ReadError
@@ -36,6 +37,7 @@ CODE_VERSION = 2
 _HEAD = 4_096
 _MAX_TITLE = 300
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\ufeff]+")
+_HEADING = re.compile(r"^# (.{3,200})$", re.MULTILINE)
 _LANGUAGE_FOLDER = re.compile("[a-z]{2}(?:[-_](?:[a-z]{2}|han[st]))?")
 _GENERIC = frozenset((UNKNOWN, "text/plain", "application/binary", ""))
 """Media types that say less than the file's name does."""
@@ -85,6 +87,29 @@ def read_document(
         sections=reading.sections,
         metadata=metadata,
         findings=(*(decoded.findings if decoded else ()), *reading.findings),
+    )
+
+
+def described(document: ReadDocument, *, source_uri: str, settings: ReadingSettings, titled: bool) -> ReadDocument:
+    """Find title, type and language of a document once more, whose text came later than its reader.
+
+    Args:
+        document: With its whole text.
+        source_uri: Where it lies at its source.
+        settings: What the catalog knows of the library's documents.
+        titled: Whether it had text before, which its title came from.
+    """
+    title, name = document.title, last_part(source_uri)
+    if not titled and title == _one_line(readable_name(name)):
+        end = document.sections[0].end if document.sections else len(document.text)
+        heading = _HEADING.search(document.text[:end])
+        title = (_one_line(heading[1]) if heading else "") or title
+    reading = Reading(text=document.text, markup=document.markup, language=document.language)
+    return replace(
+        document,
+        title=title,
+        doc_type=_doc_type(settings, reading, source_uri, title) if document.doc_type == "other" else document.doc_type,
+        language=_language(settings, reading, name, source_uri),
     )
 
 

@@ -165,6 +165,10 @@ class _Opening:
             return _mail(file, limits, media_type)
         if kind == "transcripts":
             return _transcripts(file, limits)
+        if kind == "mailbox":
+            from dataflow_assets.stages.archives.mailboxes import mailbox_entries
+
+            return mailbox_entries(file, limits)
         if kind == "tar":
             return _tar(file, limits, name)
         return _compressed(Unpacked(file, kind, limits, name), limits, name)
@@ -310,6 +314,10 @@ def _kind(head: bytes, name: str, media_type: str) -> str | None:
         return None
     if stated == _TRANSCRIPTS:
         return "transcripts"
+    if stated == "application/mbox":
+        from dataflow_assets.stages.archives.mailboxes import is_mailbox
+
+        return "mailbox" if is_mailbox(head) else None
     if head.startswith(_ZIP):
         return None if _is_zip_document(head, name, stated) else "zip"
     for mark, kind in _MARKS:

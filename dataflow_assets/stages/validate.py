@@ -51,6 +51,7 @@ def validate_document(
     failure: str | None,
     settings: ValidationSettings,
     input_hash: str,
+    waiting: bool = False,
 ) -> ValidatedDocument:
     """Judge one document.
 
@@ -62,6 +63,7 @@ def validate_document(
         failure: Why not; rejects the document with this reason.
         settings: The limits.
         input_hash: Hash of what the row is made from.
+        waiting: Whether pages of it are left to be read by another run.
 
     Returns:
         The row, `valid` or `rejected`; an error or worse rejects.
@@ -111,6 +113,7 @@ def validate_document(
         issues=issues,
         metadata=_json(metadata),
         input_hash=input_hash,
+        waiting=waiting,
     )
 
 

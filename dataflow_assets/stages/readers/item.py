@@ -54,7 +54,10 @@ class Reading:
     sections: tuple[Section, ...] = ()
     """Pages or messages, as spans of `text`."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """`authors`, `date` and the like; `pages`, how many there are; `pages_without_text`, their numbers."""
+    """`authors`, `date` and the like; `pages`, how many there are; `pages_without_text`, their numbers.
+
+    Where a model is to read those (`reading.vision`), two more, which are taken out when it has: `no_text`, the reason for a
+    rejection if nothing comes of it; and `unreadable`, page -> how many characters at its beginning are no writing."""
     findings: tuple[Finding, ...] = ()
 
 

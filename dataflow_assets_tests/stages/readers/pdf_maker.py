@@ -9,6 +9,10 @@ from collections.abc import Sequence
 _PADDING = bytes.fromhex("28BF4E5E4E758A4164004E56FFFA01082E2E00B6D0683E802F0CA9FE6453697A")
 
 
+def _md5(content: bytes) -> bytes:
+    return hashlib.md5(content, usedforsecurity=False).digest()  # the format's own, of 1994
+
+
 def text_at(x: float, y: float, text: str, *, size: float = 11, font: str = "F1") -> str:
     """Write the operators that set one line of text."""
     escaped = text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
@@ -68,14 +72,14 @@ def pdf(
     key = b""
     if password is not None:
         user = (password.encode("latin-1") + _PADDING)[:32]
-        owner = rc4(hashlib.md5(user).digest()[:5], user)
-        key = hashlib.md5(user + owner + (-4).to_bytes(4, "little", signed=True) + identity).digest()[:5]
+        owner = rc4(_md5(user)[:5], user)
+        key = _md5(user + owner + (-4).to_bytes(4, "little", signed=True) + identity)[:5]
         checked = rc4(key, _PADDING)
         bodies[6] = f"<< /Filter /Standard /V 1 /R 2 /O <{owner.hex()}> /U <{checked.hex()}> /P -4 >>".encode()
 
     def stream(number: int, entries: str, content: bytes) -> bytes:
         if key:
-            own = hashlib.md5(key + number.to_bytes(3, "little") + b"\0\0").digest()[:10]
+            own = _md5(key + number.to_bytes(3, "little") + b"\0\0")[:10]
             content = rc4(own, content)
         return f"<< {entries} /Length {len(content)} >>\nstream\n".encode() + content + b"\nendstream"
 

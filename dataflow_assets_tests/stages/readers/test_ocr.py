@@ -14,9 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 from dataflow_assets.errors import ReadError
 from dataflow_assets.settings import ReadingSettings
 from dataflow_assets.stages.read import read_document
+from dataflow_assets.stages.readers.image import read_image
 from dataflow_assets.stages.readers.item import Item, Reading
 from dataflow_assets.stages.readers.ocr import missing, recognise, text_of
-from dataflow_assets.stages.readers.image import read_image
 from dataflow_assets.stages.readers.pdf import read_pdf
 from dataflow_assets_tests.stages.readers.pdf_maker import page_of, pdf
 
@@ -135,7 +135,7 @@ def test_stains_are_no_text(stand: Stand) -> None:
 
 def test_a_scan_on_which_nothing_is_found_is_rejected(stand: Stand) -> None:
     stand.will_say((0, []))
-    with pytest.raises(ReadError, match="no text.*OCR found none"):
+    with pytest.raises(ReadError, match=r"no text.*OCR found none"):
         _read(pdf([""]))
 
 
@@ -199,7 +199,11 @@ def test_the_program_itself_reads_a_scan_however_it_lies(turn: int) -> None:
     page = Image.new("L", (1000, 300), 255)
     draw = ImageDraw.Draw(page)
     font = ImageFont.load_default(size=30)
-    lines = ["The pump is checked each spring before", "the first frost, by two people who know", "it well and write down what they found."]
+    lines = [
+        "The pump is checked each spring before",
+        "the first frost, by two people who know",
+        "it well and write down what they found.",
+    ]
     for place, line in enumerate(lines):
         draw.text((60, 60 + 60 * place), line, fill=0, font=font)
     written = io.BytesIO()

@@ -88,7 +88,11 @@ def test_a_photograph_stands_upright() -> None:
 def test_the_frames_of_a_tiff_are_pages_and_those_of_an_animation_are_not() -> None:
     frames = [Image.new("L", (10 * count, 10)) for count in range(1, 4)]
     tiff = _saved(frames[0], "TIFF", save_all=True, append_images=frames[1:])
-    assert [(number, _opened(png).width) for number, png in page_images(tiff, "image/tiff")] == [(1, 10), (2, 20), (3, 30)]
+    assert [(number, _opened(png).width) for number, png in page_images(tiff, "image/tiff")] == [
+        (1, 10),
+        (2, 20),
+        (3, 30),
+    ]
     assert picture_count(tiff) == 3
     assert picture_count(_saved(frames[0], "GIF", save_all=True, append_images=frames[1:])) == 1
 
@@ -97,7 +101,11 @@ def test_a_picture_that_declares_a_billion_pixels_is_refused_unopened() -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)) + chunk(b"IEND", b"")
+    bomb = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0))
+        + chunk(b"IEND", b"")
+    )
     with pytest.raises(ReadError, match="pixels"):
         list(page_images(bomb, "image/png"))
 

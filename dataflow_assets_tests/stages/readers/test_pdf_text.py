@@ -49,7 +49,12 @@ def test_a_hyphen_stays_where_the_document_writes_the_word_with_it() -> None:
 
 def test_a_page_of_large_words_is_no_list_of_headings() -> None:
     poster = [Line(f"Word {count}", size=20, foot=700 - 30 * count, last_foot=700 - 30 * count) for count in range(9)]
-    small = Line("Everyone who comes before noon gets a cup of coffee, and a seat in the shade." * 2, size=9, foot=90, last_foot=90)
+    small = Line(
+        "Everyone who comes before noon gets a cup of coffee, and a seat in the shade." * 2,
+        size=9,
+        foot=90,
+        last_foot=90,
+    )
     assert "#" not in _written([*poster, small])
 
 
