@@ -23,4 +23,5 @@ def conflict(allowed: str, *fields: str) -> PydanticCustomError:
 
 
 def unusable(allowed: str) -> PydanticCustomError:
+    """Say that a value of the right type cannot be used; `allowed` stands after "allowed is"."""
     return PydanticCustomError("unusable", "allowed is {allowed}", {"allowed": allowed})

@@ -22,6 +22,12 @@ from dataflow_assets.warehouse.store import Warehouse
 hypothesis_settings.register_profile("house", deadline=None)
 hypothesis_settings.load_profile("house")
 
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name bytes by their argument: what was compressed holds the time, and tests must be called the same in every process."""
+    return argname if isinstance(val, bytes) else None
+
+
 SENTENCE = "It is long enough to be taken for a document, and says one thing that no other page of the library says."
 
 

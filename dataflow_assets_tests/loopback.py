@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import re
+import struct
 import threading
 import time
 from collections import Counter
@@ -307,6 +308,8 @@ def asked_in(endpoint: str, body: dict[str, Any]) -> list[tuple[str, str]]:
     """Find the texts of a request, with their ids."""
     if endpoint == "messages":
         content = body["messages"][-1]["content"]
+        if shown := pictures_in(body):
+            return [("page", hashlib.sha256(picture).hexdigest()) for picture in shown]
         said = content if isinstance(content, str) else content[-1]["text"]
         return [(each["id"], each["text"]) for each in json.loads(said)["texts"]]
     if endpoint == "batches":
@@ -314,15 +317,34 @@ def asked_in(endpoint: str, body: dict[str, Any]) -> list[tuple[str, str]]:
     return [(str(place), text) for place, text in enumerate(body.get("input") or body.get("documents") or [])]
 
 
+def pictures_in(body: dict[str, Any]) -> list[bytes]:
+    """Find the pictures of a request; they count as texts, by the hashes of their bytes."""
+    content = body["messages"][-1]["content"]
+    blocks = [] if isinstance(content, str) else [block for block in content if block["type"] == "image"]
+    assert all(block["source"]["media_type"] == "image/png" for block in blocks)
+    return [base64.b64decode(block["source"]["data"], validate=True) for block in blocks]
+
+
+def page_text(seen: str) -> str:
+    """Say what this Claude reads on a picture, from its hash."""
+    return f"# Page {seen[:8]}\n\nIt tells of {seen[8:16]}, and a person can read every word of it without effort."
+
+
 def message(body: dict[str, Any], trouble: Trouble) -> dict[str, Any]:
     """Answer as Claude does."""
     asked = asked_in("messages", body)
     say = trouble.say(asked) if callable(trouble.say) else trouble.say
     text = say if say is not None else json.dumps({"texts": [{"id": i, "edits": edits_of(t)} for i, t in asked]})
+    sent = json.dumps(body)
+    if shown := pictures_in(body):
+        if say is None:
+            text = json.dumps({"text": page_text(asked[0][1]), "illegible": False})
+        tokens_shown = (min(1600, math.prod(struct.unpack(">II", picture[16:24])) // 750) for picture in shown)
+        sent = "x" * (3600 + round(3.6 * sum(tokens_shown)))
     content: list[dict[str, Any]] = [{"type": "text", "text": text}] if text else []
     if trouble.think:
         content.insert(0, {"type": "thinking", "thinking": "Hm.", "signature": "x"})
-    usage = {"input_tokens": tokens(json.dumps(body)), "output_tokens": tokens(text)}
+    usage = {"input_tokens": tokens(sent), "output_tokens": tokens(text)}
     return {
         "id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "content": content,
         "stop_reason": trouble.stop, "stop_sequence": None, "usage": usage,

@@ -54,7 +54,9 @@ def test_a_changed_archive_changes_what_changed_in_it(project: Project) -> None:
     told = project.run()["raw_documents"]
     assert (told["new"], told["changed"], told["deleted"]) == (1, 1, 1)
     assert uris(project) == [f"docs/a.zip!/{name}.md" for name in ("four", "one", "two")]
-    assert project.rows("SELECT document_id, updated_at FROM validated_documents WHERE source_uri LIKE '%one.md'") == kept
+    assert (
+        project.rows("SELECT document_id, updated_at FROM validated_documents WHERE source_uri LIKE '%one.md'") == kept
+    )
     assert project.words() == ["apples", "figs", "quinces"]
     project.run()
     (project.docs / "a.zip").unlink()
@@ -131,7 +133,9 @@ def test_a_mail_is_a_document_and_so_are_its_attachments(project: Project, open_
     (project.docs / "harvest.eml").write_bytes(bytes(mail))
     project.run()
     assert uris(project) == ["docs/harvest.eml"] + (["docs/harvest.eml!/list.md"] if open_them else [])
-    assert project.rows("SELECT title FROM validated_documents WHERE source_uri = 'docs/harvest.eml'") == [("The harvest",)]
+    assert project.rows("SELECT title FROM validated_documents WHERE source_uri = 'docs/harvest.eml'") == [
+        ("The harvest",)
+    ]
     before = project.tables()
     project.run()
     assert project.tables() == before

@@ -102,7 +102,9 @@ def test_a_person_can_turn_them_off(project: Project) -> None:
     assert verdicts(project) == {"a.md": None, "b.md": "a.md"}
 
 
-def test_the_order_in_which_documents_came_does_not_matter(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_order_in_which_documents_came_does_not_matter(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     words = prose(1)
     texts = {"a.md": words, "b.md": with_word(words, 60, "indeed"), "c.md": with_word(words, 240, "truly")}
     for name in ("c.md", "b.md", "a.md"):

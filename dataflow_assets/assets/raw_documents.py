@@ -6,7 +6,7 @@ import dagster as dg
 
 from dataflow_assets.assets.declaration import Rule, checks_of, library_asset, materialize
 from dataflow_assets.flow.ingest import ingest
-from dataflow_assets.flow.library_run import LibraryRun, withheld_message
+from dataflow_assets.flow.library_run import LibraryRun, nothing_deleted, withheld_message
 from dataflow_assets.records import RawDocument
 from dataflow_assets.resources import Workspace
 from dataflow_assets.warehouse.changes import Changes
@@ -42,7 +42,7 @@ def _metadata(changes: Changes) -> dict[str, Any]:
 
 def _unavailable(run: LibraryRun) -> str | None:
     said = run.details.get("raw_documents", {}).get("unavailable")
-    return f"{said} Nothing was deleted." if said else None
+    return nothing_deleted(said) if said else None
 
 
 def _withheld(run: LibraryRun) -> str | None:

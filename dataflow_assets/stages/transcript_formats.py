@@ -174,7 +174,7 @@ class Fields:
     """
 
     def __init__(self, expressions: Mapping[str, str]) -> None:
-        import jmespath  # type: ignore[import-untyped]
+        import jmespath
 
         self._find = {name: jmespath.compile(expression).search for name, expression in expressions.items()}
 
@@ -199,7 +199,7 @@ class Fields:
             line.tell("has something else than text where `fields.text` points", shown(_dumped(text)))
 
     def _search(self, name: str, value: Any, line: Line) -> Any:
-        from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]
+        from jmespath.exceptions import JMESPathError
 
         try:
             return self._find[name](value)

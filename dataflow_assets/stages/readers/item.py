@@ -26,7 +26,7 @@ class Item:
     media_type: str
     encoding: str | None = None
     """The encoding that the catalog, or the source, names."""
-    settings: ReadingSettings = ReadingSettings()
+    settings: ReadingSettings = field(default_factory=ReadingSettings)
     """What the catalog says of the library's documents."""
     passwords: tuple[str, ...] = ()
     """Passwords that may open it."""

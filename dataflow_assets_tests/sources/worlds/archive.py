@@ -11,9 +11,11 @@ from typing import Any
 
 class World:
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "docs.zip"
+        self._folder = folder / "in"
+        self._folder.mkdir()
+        self._path = self._folder / "docs.zip"
         self._texts: dict[str, str] = {}
-        self.settings: dict[str, Any] = {"path": "docs.zip"}
+        self.settings: dict[str, Any] = {"path": "in/docs.zip"}
         self.environment: dict[str, str] = {}
         self.requests = -1
 
@@ -31,10 +33,10 @@ class World:
                 archive.writestr(f"{name}.md", text)
 
     def break_listing(self) -> None:
-        self._path.rename(self._path.with_suffix(".away"))
+        self._folder.rename(self._folder.with_name("away"))
 
     def mend(self) -> None:
-        self._path.with_suffix(".away").rename(self._path)
+        self._folder.with_name("away").rename(self._folder)
 
 
 @contextmanager
