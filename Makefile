@@ -45,6 +45,7 @@ dev: $(STAMP)  ## the Dagster UI on the instance that the command uses
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/messages.py
+	$(BIN)/python benchmarks/extraction.py $(if $(MARKITDOWN),--floor $(MARKITDOWN))
 
 screenshots: $(STAMP)  ## needs Debian's package chromium
 	$(BIN)/python tools/screenshots.py
