@@ -15,7 +15,7 @@ import dagster as dg
 from dataflow_assets.catalog import Catalog
 from dataflow_assets.errors import DataflowError
 from dataflow_assets.flow.cheap_lane import batches_to_collect
-from dataflow_assets.flow.fingerprint import settings_fingerprint, source_fingerprint
+from dataflow_assets.flow.fingerprint import TooSlow, settings_fingerprint, source_fingerprint
 from dataflow_assets.flow.state import read_state
 from dataflow_assets.partitions import library_partitions
 from dataflow_assets.resources import Workspace
@@ -60,25 +60,37 @@ def library_changes(context: dg.SensorEvaluationContext, workspace: Workspace) -
     names = list(catalog.libraries)
     start = names.index(cursor["next"]) if cursor.get("next") in names else 0
     cursor["next"] = None
+    for kept in ("looked", "slow"):
+        cursor[kept] = {name: told for name, told in cursor.get(kept, {}).items() if name in catalog.libraries}
     for name in names[start:] + names[:start]:
         if time.monotonic() > deadline:
             cursor["next"] = name
             break
-        every = getattr(catalog.library(name).source, "refresh_seconds", 0)
+        settings = catalog.library(name)
         looked: dict[str, float] = cursor.setdefault("looked", {})
+        slow: dict[str, Any] = cursor.setdefault("slow", {})
+        decided = settings_fingerprint(settings)
+        fingerprint = None
+        every = getattr(settings.source, "refresh_seconds", 0)
         if time.time() < looked.get(name, 0) + every and all(
             read_state(workspace.home_folder, partition) for partition in catalog.partition_keys(name)
         ):
             continue
-        try:
-            fingerprint = source_fingerprint(
-                catalog, name, home=workspace.home_folder, seconds=min(LISTING_SECONDS, deadline - time.monotonic())
-            )
-        except DataflowError as error:
-            skipped.append(f"{name}: {error}")
-            continue
-        if fingerprint is not None:
+        since, then = slow.get(name, (0.0, None))
+        # One that was too slow a while ago would be so again, and take the others' time.
+        if then != decided or time.time() > since + REFRESH_SECONDS:
+            slow.pop(name, None)
             looked[name] = time.time()
+            try:
+                fingerprint = source_fingerprint(
+                    catalog, name, home=workspace.home_folder, seconds=min(LISTING_SECONDS, deadline - time.monotonic())
+                )
+            except TooSlow:
+                slow[name] = (time.time(), decided)
+                del looked[name]
+            except Exception as error:  # whatever one source does, the other libraries are looked after
+                skipped.append(f"{name}: {error if isinstance(error, DataflowError) else repr(error)}")
+                continue
         for partition in catalog.partition_keys(name):
             request = (
                 _consider(context, workspace, cursor, partition, fingerprint)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dataflow_assets import __version__
-from dataflow_assets.catalog import Catalog, load_catalog, split_partition
+from dataflow_assets.catalog import Catalog, load_catalog
 from dataflow_assets.catalog_schema import json_schema
 from dataflow_assets.errors import ConfigurationError, DataflowError
 from dataflow_assets.home import catalog_path, home_path, open_index, prepare_dagster_home
@@ -31,8 +31,8 @@ from dataflow_assets.warehouse.store import Warehouse
 
 if TYPE_CHECKING:
     from dataflow_assets.flow.plan import Plan, StagePlan
-    from dataflow_assets.models.base import Embedder
-    from dataflow_assets.search.searcher import SearchAnswer, Searcher
+    from dataflow_assets.index.base import SearchIndex
+    from dataflow_assets.search.results import SearchAnswer
     from dataflow_assets.settings import LibrarySettings
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print machine-readable output on standard output.")
@@ -238,6 +238,13 @@ def _left(told: Mapping[str, Any]) -> str:
     "--filter", "filters", multiple=True, metavar="K=V", help="What results must have, such as doc_type=guide."
 )
 @click.option(
+    "--min-similarity", type=click.FloatRange(-1, 1), help="Leave out what is less similar and shares no word."
+)
+@click.option("--no-rerank", is_flag=True, help="Keep the order of the fused scores.")
+@click.option("--per-document", type=click.IntRange(1, 1000), help="Results of one document at most.")
+@click.option("--passages", is_flag=True, help="Add each result's neighbours, read as one.")
+@click.option("--explain", is_flag=True, help="Say how each result came by its place.")
+@click.option(
     "--queries",
     type=click.Path(dir_okay=False, path_type=Path),
     help='A file of JSON lines {"id", "text"}; each is answered by a line of JSON.',
@@ -249,6 +256,11 @@ def search(
     mode: Any,
     top_k: int | None,
     filters: tuple[str, ...],
+    min_similarity: float | None,
+    no_rerank: bool,
+    per_document: int | None,
+    passages: bool,
+    explain: bool,
     queries: Path | None,
     as_json: bool,
 ) -> None:
@@ -256,10 +268,23 @@ def search(
     if (query is None) == (queries is None):
         raise ConfigurationError("Give one QUERY, or a file of them with --queries.")
     wanted = _filters(filters)
-    with _searcher() as searcher:
+    from dataflow_assets.search.api import open_search
+
+    with open_search() as found_in:
 
         def answer(text: str) -> SearchAnswer:
-            return searcher.search(text, libraries=libraries, mode=mode, top_k=top_k, filters=wanted)
+            return found_in.search(
+                text,
+                libraries=libraries,
+                mode=mode,
+                top_k=top_k,
+                filters=wanted,
+                min_similarity=min_similarity,
+                rerank=not no_rerank,
+                per_document=per_document,
+                passages=passages,
+                explain=explain,
+            )
 
         if queries is not None:
             for line_number, (identity, text) in enumerate(_queries(queries)):
@@ -349,6 +374,198 @@ def forget(library: str, as_json: bool) -> None:
 
 
 @cli.command()
+@click.option("--host", help="Address to listen on; 127.0.0.1 if left out.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 8321 if left out, 0 takes a free one.")
+@click.option("--require-key", is_flag=True, default=None, help="Ask for a key on the loopback address too.")
+def serve(host: str | None, port: int | None, require_key: bool | None) -> None:
+    """Answer questions over HTTP, with a page at /, until told to stop."""
+    from dataflow_assets.serving.settings import ServingSettings
+
+    settings = ServingSettings.of({"host": host, "port": port, "require_key": require_key})
+    from dataflow_assets.serving.server import bind, check, make_server
+
+    check(settings, home_path())
+    listening = bind(settings)
+    server = make_server(settings, home_path(), catalog_path())
+    name = f"[{settings.host}]" if ":" in settings.host else settings.host
+    say(f"Serving {home_path()} at http://{name}:{listening.getsockname()[1]}/ - stop with Ctrl-C.")
+    server.run(sockets=[listening])
+
+
+@cli.group()
+def keys() -> None:
+    """Keys of those who ask over HTTP: each with its libraries and its rate."""
+
+
+@keys.command("add")
+@click.argument("name")
+@click.option(
+    "--library", "-l", "libraries", multiple=True, metavar="L", help="What it may see; everything if left out."
+)
+@click.option(
+    "--per-minute", type=click.IntRange(1, 1_000_000), default=600, show_default=True, help="Requests a minute."
+)
+@click.option("--runs", is_flag=True, help="Let it ask for runs, which may cost money.")
+@click.option("--events", is_flag=True, help="Make a secret too, that signs events for /v1/events.")
+@as_json
+def keys_add(name: str, libraries: tuple[str, ...], per_minute: int, runs: bool, events: bool, as_json: bool) -> None:
+    """Make a key. It is shown once, and kept as a hash."""
+    from dataflow_assets.serving.keys import KeyStore
+
+    if libraries:
+        known = {*_catalog().libraries, *(split_partition(p)[0] for p in open_index(home_path()).partitions())}
+        for library in libraries:
+            if library not in known:
+                raise ConfigurationError(
+                    f"There is no library {library!r}. There are: {', '.join(sorted(known)) or 'none'}."
+                )
+    key, token = KeyStore(home_path()).add(
+        name, libraries=libraries or None, per_minute=per_minute, runs=runs, events=events
+    )
+    if as_json:
+        print_json({"name": key.name, "key": token, "events_secret": key.events_secret, "libraries": key.libraries})
+        return
+    say(
+        f"{key.name} may see {', '.join(key.libraries) if key.libraries else 'every library'}. Its key, shown this once:"
+    )
+    click.echo(token)
+    if key.events_secret:
+        say("It signs events with:")
+        click.echo(key.events_secret)
+
+
+@keys.command("list")
+@as_json
+def keys_list(as_json: bool) -> None:
+    """List the keys, without what they open."""
+    from dataflow_assets.serving.keys import KeyStore
+
+    listed = [
+        {
+            "name": key.name, "libraries": key.libraries, "per_minute": key.per_minute, "runs": key.runs,
+            "events": key.events_secret is not None, "created_at": key.created_at,
+        }
+        for key in KeyStore(home_path()).all()
+    ]  # fmt: skip
+    if as_json:
+        print_json({"keys": listed})
+    else:
+        print_table(
+            ["name", "libraries", "a minute", "runs", "events", "made (UTC)"],
+            [
+                [one["name"], ", ".join(one["libraries"]) if one["libraries"] else "all", f"{one['per_minute']:,}",
+                 "yes" if one["runs"] else "", "yes" if one["events"] else "", one["created_at"]]
+                for one in listed
+            ],
+        )  # fmt: skip
+
+
+@keys.command("remove")
+@click.argument("name")
+def keys_remove(name: str) -> None:
+    """Take a key back; a service that runs refuses it from its next request on."""
+    from dataflow_assets.serving.keys import KeyStore
+
+    KeyStore(home_path()).remove(name)
+    say(f"{name} is removed.")
+
+
+@cli.command()
+@library_arguments
+@click.option(
+    "--golden",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help='Golden queries to ask in place of the library\'s own: JSON lines {"query", "expected": [...]}.',
+)
+@click.option("-k", "k", type=click.IntRange(1, 100), help="Results that count; the library's setting if left out.")
+@as_json
+def evaluate(libraries: tuple[str, ...], golden: Path | None, k: int | None, as_json: bool) -> None:
+    """Measure how well searches find what they should: recall, MRR and nDCG.
+
+    A new generation that is not in use yet is measured beside the one that is.
+    """
+    from dataflow_assets.flow.measuring import measure
+
+    catalog, home = _catalog(libraries), home_path()
+    index, warehouse = open_index(home), Warehouse(home)
+    answer: dict[str, Any] = {"libraries": {}}
+    for name in libraries or catalog.libraries:
+        answer["libraries"][name] = measure(
+            name, catalog, home=home, warehouse=warehouse, index=index, golden=golden, k=k
+        )
+    if as_json:
+        print_json(answer)
+    else:
+        print_table(
+            ["library", "generation", "", "questions", "recall", "MRR", "nDCG"],
+            [
+                [name, one["generation"], one["state"], f"{one['questions']:,}", f"{one['recall']:.3f}",
+                 f"{one['mrr']:.3f}", f"{one['ndcg']:.3f}"]
+                for name, told in answer["libraries"].items()
+                for one in told["generations"]
+            ],
+            numbers=4,
+        )  # fmt: skip
+    for name, told in answer["libraries"].items():
+        if told["message"]:
+            say(f"{name}: {told['message']}")
+    if any(not told["generations"] or not told["passed"] for told in answer["libraries"].values()):
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("library")
+@click.option("--use", "chosen", metavar="NAME", help="Put this generation into use, whatever the gate says.")
+@as_json
+def generations(library: str, chosen: str | None, as_json: bool) -> None:
+    """List the generations of a library's index: in use, kept, new."""
+    from dataflow_assets.flow.generations import choose, describe
+
+    home, index = home_path(), open_index(home_path())
+    _there(library, index)
+    if chosen is not None:
+        choose(home, index, library, chosen)
+    told = describe(home, index, library)
+    if as_json:
+        print_json({"library": library, "generations": told})
+        return
+    print_table(
+        ["generation", "state", "points", "model", "dimension", "waiting", "left (UTC)"],
+        [
+            [one["generation"], one["state"], f"{one['points']:,}", one["model"] or "", f"{one['dimension']:,}",
+             f"{one['waiting']:,}", one["left_at"] or ""]
+            for one in told
+        ],
+    )  # fmt: skip
+    for one in told:
+        if one["note"]:
+            say(f"{one['generation']}: {one['note']}")
+
+
+@cli.command()
+@click.argument("library")
+@as_json
+def rollback(library: str, as_json: bool) -> None:
+    """Go back to the generation of a library's index that was in use before."""
+    from dataflow_assets.flow.generations import go_back
+
+    home, index = home_path(), open_index(home_path())
+    _there(library, index)
+    left, used = go_back(home, index, library)
+    if as_json:
+        print_json({"library": library, "left": left, "in_use": used})
+    else:
+        click.echo(f"{library} is searched with the generation {used} again; {left} is kept, and refused from now on.")
+        say("Change the settings in the catalog back too: until then, runs only delete from what is in use.")
+
+
+def _there(library: str, index: SearchIndex) -> None:
+    known = sorted({partition.partition(".")[0] for partition in index.partitions()})
+    if library not in known:
+        raise ConfigurationError(f"No library {library!r} is indexed. There are: {', '.join(known) or 'none'}.")
+
+
+@cli.command()
 @click.option("--port", type=int, default=3000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
 def dev(port: int, host: str) -> None:
@@ -385,56 +602,6 @@ def _catalog(libraries: Sequence[str] = ()) -> Catalog:
     for name in libraries:
         found.library(name)
     return found
-
-
-def _searcher() -> Searcher:
-    from dataflow_assets.search.searcher import Searcher
-    from dataflow_assets.settings import SearchSettings
-
-    home, catalog = home_path(), _catalog()
-    index = open_index(home)
-    settings = {name: library.search for name, library in catalog.libraries.items()}
-    for partition in index.partitions():  # retired libraries stay searchable until they are forgotten
-        settings.setdefault(split_partition(partition)[0], SearchSettings())
-    return Searcher(index, settings, lambda description: _embedder_for(description, catalog))
-
-
-def _embedder_for(description: Mapping[str, Any], catalog: Catalog) -> Embedder:
-    if description.get("embedding_model", "local") != "local":
-        return _paid_embedder_for(description, catalog)
-    from dataflow_assets.models.wordllama import WordLlamaEmbedder
-
-    embedder = WordLlamaEmbedder(int(description["dimension"]))
-    if description.get("model_name") != embedder.name:
-        raise ConfigurationError(
-            f"The index was made with {description.get('model_name')}, and this installation has {embedder.name}. "
-            "Run the library again."
-        )
-    return embedder
-
-
-def _paid_embedder_for(description: Mapping[str, Any], catalog: Catalog) -> Embedder:
-    """Give what embeds questions for an index that a paid model made: its own model, or one of the same space."""
-    from dataflow_assets.errors import CredentialError
-    from dataflow_assets.flow.paid import credential_problem, paid_embedder
-    from dataflow_assets.models.question import Tally
-    from dataflow_assets.settings import EmbeddingSettings, LibrarySettings
-    from dataflow_assets.source_settings import FilesSource
-
-    name = str(description.get("library", ""))
-    settings = catalog.libraries.get(name) or LibrarySettings(source=FilesSource(path="."))
-    made_by = EmbeddingSettings(
-        model=description["embedding_model"],
-        dimension=int(description["dimension"]),
-        query_model=description.get("query_model"),
-        timeout_seconds=settings.embeddings.timeout_seconds,
-        retries=1,
-    )
-    problem = credential_problem(made_by.query_model or made_by.model)
-    if problem is not None:
-        raise CredentialError(problem)
-    settings = settings.model_copy(update={"embeddings": made_by})
-    return paid_embedder(home_path(), name, settings, run_id="", tally=Tally())
 
 
 def _queries(path: Path) -> Iterator[tuple[Any, str]]:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -21,6 +24,7 @@ from dataflow_assets.automation import register
 from dataflow_assets.catalog import Catalog
 from dataflow_assets.definitions import build_defs
 from dataflow_assets.errors import ConfigurationError
+from dataflow_assets.flow.evaluate import golden_questions
 from dataflow_assets.flow.library_run import Progress
 from dataflow_assets.flow.paid import check_paid_models
 from dataflow_assets.flow.state import read_state
@@ -31,6 +35,9 @@ from dataflow_assets.runs import end_dead_runs, process_tags
 
 REPOSITORY = "__repository__@dataflow_assets.definitions"
 """Dagster's name of the code location; without it the UI does not show the command's runs there."""
+PROGRESS = "DATAFLOW_PROGRESS"
+"""Names a file in which the command notes what it is doing, as JSON; for programs that start it."""
+NOTE_SECONDS = 0.25
 COUNTED = ("new", "changed", "unchanged", "deleted", "failed", "seconds", "cost_usd")
 
 
@@ -53,6 +60,7 @@ def run_libraries(
     names = list(dict.fromkeys(libraries)) or list(catalog.libraries)
     for name in names:
         check_paid_models(name, catalog.library(name))
+        golden_questions(name, catalog.library(name), catalog.folder)
     prepare_dagster_home(home_path())
     if jobs > 1 and len(names) > 1:
         with ThreadPoolExecutor(jobs) as pool:
@@ -182,6 +190,8 @@ class _Bar:
     def __init__(self, show: bool) -> None:
         self._show = show and sys.stderr.isatty()
         self._partition = ""
+        self._file = Path(os.environ[PROGRESS]) if os.environ.get(PROGRESS) else None
+        self._noted = 0.0
 
     def __enter__(self) -> _Bar:
         if self._show:
@@ -206,6 +216,16 @@ class _Bar:
         if self._show:
             self._rich.stop()
 
+    def _note(self, table: str, done: int, total: int) -> None:
+        """Leave word for the program that started the command and wants to follow it; a run never fails for that."""
+        if not self._file or time.monotonic() < self._noted + NOTE_SECONDS:
+            return
+        self._noted = time.monotonic()
+        draft = self._file.with_suffix(".new")
+        with suppress(OSError):
+            draft.write_text(json.dumps({"partition": self._partition, "stage": table, "done": done, "total": total}))
+            draft.replace(self._file)
+
     def start(self, partition: str) -> None:
         """Begin with a partition."""
         self._partition = partition
@@ -217,6 +237,7 @@ class _Bar:
         """What the stages tell their progress to."""
 
         def tell(table: str, done: int, total: int) -> None:
+            self._note(table, done, total)
             if self._show:
                 self._rich.update(self._task, description=table, completed=done, total=total, library=self._partition)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from dataflow_assets.search.searcher import SearchAnswer
+    from dataflow_assets.search.results import SearchAnswer
 
 
 def print_json(value: Any) -> None:

@@ -155,7 +155,12 @@ class ValidatedDocument:
 
     library: Annotated[str, Column("VARCHAR", "The library.")]
     document_id: Annotated[str, Column("VARCHAR", "The document.")]
-    source_uri: Annotated[str, Column("VARCHAR", "Where it lies at its source.")]
+    uri: Annotated[
+        str,
+        Column(
+            "VARCHAR", "Where it lies at its source; another name than in raw_documents, so that the two join by name."
+        ),
+    ]
     title: Annotated[str, Column("VARCHAR", "Its own title, or what its name says.")]
     doc_type: Annotated[str, Column("VARCHAR", "reference, tutorial, guide, example, changelog, message or other.")]
     language: Annotated[str, Column("VARCHAR", "ISO 639 code; und where it cannot be told.")]
@@ -180,6 +185,9 @@ class ValidatedDocument:
     issues: Annotated[tuple[Finding, ...], Column(ISSUES, "Every finding.")]
     metadata: Annotated[str, Column("JSON", "What else the reader found out.")]
     input_hash: Annotated[str, Column("VARCHAR", "Hash of what the row was made from.", role="trace")]
+    waiting: Annotated[
+        bool, Column("BOOLEAN", "Pages are left that the next run asks a model to read, once more.", role="trace")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)

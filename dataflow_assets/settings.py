@@ -60,12 +60,17 @@ class ReadingSettings(Settings):
     vision: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="A model that reads pages without text, such as claude-haiku-5-5; paid, within the budget."
     )
-    timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
-        20.0, description="A document whose parsing takes longer is rejected."
+    timeout_seconds: Annotated[float, Field(gt=0, le=3600)] | None = Field(
+        None, description="A document whose parsing takes longer is rejected; 20 if left out, 600 with OCR."
     )
     memory_mb: Annotated[int, Field(ge=64)] = Field(
         400, description="A document whose parsing takes more memory is rejected."
     )
+
+    @property
+    def timeout(self) -> float:
+        """How long parsing one document may take, in seconds. OCR takes up to some seconds a page."""
+        return self.timeout_seconds or (20.0 if self.ocr == "none" else 600.0)
 
     @field_validator("encoding")
     @classmethod
@@ -78,6 +83,17 @@ class ReadingSettings(Settings):
             if codec is None or codec.name in _NO_ENCODINGS or not getattr(codec, "_is_text_encoding", True):
                 raise unusable("the name of a text encoding, such as utf-8, latin-1, cp1252 or euc-kr")
         return encoding
+
+    @field_validator("vision")
+    @classmethod
+    def _vision_has_eyes(cls, vision: str | None) -> str | None:
+        if vision is not None and provider_of(vision) != "anthropic":
+            close = difflib.get_close_matches(vision, CLAUDE_MODELS, n=1)
+            meant = f" (did you mean {close[0]}?)" if close else ""
+            raise unusable(
+                f"nothing, or a Claude model, since only those read pages: {', '.join(CLAUDE_MODELS)}{meant}"
+            )
+        return vision
 
 
 class ValidationSettings(Settings):
@@ -101,7 +117,8 @@ class DuplicateSettings(Settings):
     """Which documents of a library count as the same, and which of them stays."""
 
     near: bool = Field(
-        True, description="Whether documents that say the same in nearly the same words are duplicates, not only equal ones."
+        True,
+        description="Whether documents that say the same in nearly the same words are duplicates, not only equal ones.",
     )
     similarity: Annotated[float, Field(ge=0.5, le=1)] = Field(
         0.9, description="Share of their runs of five words that near duplicates have in common."
@@ -357,12 +374,43 @@ class SearchSettings(Settings):
     prefetch_factor: Annotated[int, Field(ge=1, le=100)] = Field(
         2, description="Candidates that each side fetches, as a multiple of the results asked for."
     )
+    min_similarity: Annotated[float, Field(ge=-1, le=1)] = Field(
+        0.1,
+        description="Below this cosine similarity a chunk is no answer, unless words of the question stand in it.",
+    )
+    rerank: Literal["local", "rerank-2.5", "rerank-2.5-lite"] = Field(
+        "local",
+        description="Who reranks: `local` by features that can be explained, or a model of Voyage's, which is paid; without a "
+        "key, or over the budget, the local one.",
+    )
 
     @model_validator(mode="after")
     def _one_side_counts(self) -> SearchSettings:
         if self.semantic_weight == 0 and self.keyword_weight == 0:
             raise conflict("a number above 0 for one of the two weights", "semantic_weight", "keyword_weight")
         return self
+
+
+class EvaluationSettings(Settings):
+    """How good a search of the library has to stay: by what it is measured, and what a new generation may lose."""
+
+    golden: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="A file of JSON lines with golden queries, relative to the catalog; questions made from the library's own "
+        "headings if left out.",
+    )
+    k: Annotated[int, Field(ge=1, le=100)] = Field(10, description="Results of a question that count.")
+    allowed_loss: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.05,
+        description="How much recall, MRR or nDCG a new generation may lose against the one in use and still take over; 1 "
+        "lets every generation take over.",
+    )
+    questions: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        100, description="How many questions are made from headings where there are no golden queries."
+    )
+    grace_days: Annotated[float, Field(ge=0, le=3650)] = Field(
+        7.0, description="How long a generation is kept, to go back to, after another one took over."
+    )
 
 
 class DeleteSettings(Settings):
@@ -411,6 +459,7 @@ class LibrarySettings(Settings):
     embeddings: EmbeddingSettings = EmbeddingSettings()
     index: IndexSettings = IndexSettings()
     search: SearchSettings = SearchSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
     deletes: DeleteSettings = DeleteSettings()
     limits: LimitSettings = LimitSettings()
     prices: dict[Annotated[str, Field(min_length=1)], PriceSettings] = Field(

@@ -137,6 +137,57 @@ def test_a_listing_that_takes_too_long_is_handed_over_to_a_run(
     assert requested(project, cursor)[0] == []  # the last run is fresh; the next one is asked for by age
 
 
+BAD = """
+import time
+from typing import Literal
+from pydantic import Field
+from dataflow_assets.source_settings import SourceSettings
+from dataflow_assets.sources.base import BaseSource, Item
+
+class Bad(BaseSource):
+    class Settings(SourceSettings):
+        type: Literal["bad"] = Field("bad", description="The kind of source.")
+        how: str = Field("hangs", description="What it does.")
+
+    def __init__(self, settings, context):
+        self._how = settings.how
+
+    def list(self):
+        if self._how == "hangs":
+            time.sleep(30)
+        if self._how == "breaks":
+            raise KeyError("a fault of its own")
+        self.partial = True
+        yield Item("one", "one", "text/plain", fingerprint="1")
+"""
+
+
+@pytest.mark.parametrize("how", ["hangs", "breaks", "tells what changed"])
+def test_a_bad_source_takes_neither_the_time_nor_the_turn_of_the_others(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pages: Callable[..., None], how: str
+) -> None:
+    (tmp_path / "site").mkdir()
+    entries = "[dataflow_assets.sources]\nbad = bad_source:Bad\n"
+    monkeypatch.syspath_prepend(str(install_module(tmp_path / "site", "bad_source", BAD, entries)))
+    monkeypatch.setattr("dataflow_assets.automation.LISTING_SECONDS", 0.2)
+    pages("apples")
+    libraries = {
+        "aaa": {"source": {"type": "bad", "how": how}},
+        "docs": {"source": {"type": "files", "path": "docs"}},
+    }
+    project.catalog_path.write_text(json.dumps({"libraries": libraries}))
+    keys, cursor = requested(project, None)
+    told = json.loads(cursor or "")
+    asked = sorted(key.partition("@")[0] for key in keys)
+    if how == "breaks":
+        assert asked == ["docs"]
+        assert "aaa" not in told["slow"]
+    else:  # by age, from now on; it is not listed here again for a while
+        assert asked == ["aaa", "docs"]
+        since = told["slow"]["aaa"][0]
+        assert json.loads(requested(project, cursor)[1] or "")["slow"]["aaa"][0] == since
+
+
 def test_a_folder_dropped_into_the_inbox_is_run(project: Project) -> None:
     (project.root / "in" / "new things").mkdir(parents=True)
     (project.root / "in" / "new things" / "a.md").write_text("# A\n\nIt is there.")

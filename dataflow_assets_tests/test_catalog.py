@@ -231,7 +231,7 @@ def test_all_problems_are_said_at_once_in_the_files_order(problems: Any) -> None
         "catalog.yaml, line 2: defaults.chunking.strategy is 'structured'; allowed are structure, tokens, sentences, "
         "paragraphs, messages (did you mean structure?)",
         "catalog.yaml, line 3: defaults.embedings is not a known key; allowed are source, reading, validation, "
-        "duplicates, chunking, corrections, embeddings, index, search, deletes, limits, prices, buckets (did you mean embeddings?)",
+        "duplicates, chunking, corrections, embeddings, index, search, evaluation, deletes, limits, prices, buckets (did you mean embeddings?)",
         "catalog.yaml, line 6: libraries.a.source.path is missing; name the folder of the documents, relative to the "
         "catalog file",
         "catalog.yaml, line 7: libraries.a.search.top_k is 0; allowed is a whole number from 1 to 1000",

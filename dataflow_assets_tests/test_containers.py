@@ -29,7 +29,7 @@ def archive(project: Project, name: str, **words: str) -> None:
 
 
 def uris(project: Project, where: str = "TRUE") -> list[str]:
-    rows = project.rows(f"SELECT source_uri FROM validated_documents WHERE {where} ORDER BY 1")
+    rows = project.rows(f"SELECT uri FROM validated_documents WHERE {where} ORDER BY 1")
     return [uri for (uri,) in rows]
 
 
@@ -49,14 +49,12 @@ def test_a_changed_archive_changes_what_changed_in_it(project: Project) -> None:
     project.catalog(ALL)
     archive(project, "a.zip", one="apples", two="pears", three="plums")
     project.run()
-    kept = project.rows("SELECT document_id, updated_at FROM validated_documents WHERE source_uri LIKE '%one.md'")
+    kept = project.rows("SELECT document_id, updated_at FROM validated_documents WHERE uri LIKE '%one.md'")
     archive(project, "a.zip", one="apples", two="quinces", four="figs")
     told = project.run()["raw_documents"]
     assert (told["new"], told["changed"], told["deleted"]) == (1, 1, 1)
     assert uris(project) == [f"docs/a.zip!/{name}.md" for name in ("four", "one", "two")]
-    assert (
-        project.rows("SELECT document_id, updated_at FROM validated_documents WHERE source_uri LIKE '%one.md'") == kept
-    )
+    assert project.rows("SELECT document_id, updated_at FROM validated_documents WHERE uri LIKE '%one.md'") == kept
     assert project.words() == ["apples", "figs", "quinces"]
     project.run()
     (project.docs / "a.zip").unlink()
@@ -86,7 +84,7 @@ def test_a_damaged_archive_is_one_rejected_document_and_heals(project: Project) 
     (project.docs / "a.zip").write_bytes(whole[: len(whole) // 2])
     project.write("b.md", page("grapes"))
     project.run()
-    ((status, reason),) = project.rows("SELECT status, reason FROM validated_documents WHERE source_uri = 'docs/a.zip'")
+    ((status, reason),) = project.rows("SELECT status, reason FROM validated_documents WHERE uri = 'docs/a.zip'")
     assert status == "rejected"
     assert "damaged" in reason or "truncated" in reason
     assert project.words() == ["grapes"]
@@ -133,9 +131,7 @@ def test_a_mail_is_a_document_and_so_are_its_attachments(project: Project, open_
     (project.docs / "harvest.eml").write_bytes(bytes(mail))
     project.run()
     assert uris(project) == ["docs/harvest.eml"] + (["docs/harvest.eml!/list.md"] if open_them else [])
-    assert project.rows("SELECT title FROM validated_documents WHERE source_uri = 'docs/harvest.eml'") == [
-        ("The harvest",)
-    ]
+    assert project.rows("SELECT title FROM validated_documents WHERE uri = 'docs/harvest.eml'") == [("The harvest",)]
     before = project.tables()
     project.run()
     assert project.tables() == before

@@ -20,7 +20,7 @@ def prose(seed: int, words: int = 300) -> list[str]:
 def verdicts(project: Project) -> dict[str, str | None]:
     """Document -> the one that stands for it; None where it stands for itself."""
     rows = project.rows(
-        "SELECT d.source_uri, k.source_uri FROM validated_documents d LEFT JOIN validated_documents k "
+        "SELECT d.uri, k.uri FROM validated_documents d LEFT JOIN validated_documents k "
         "ON d.duplicate_of = k.document_id ORDER BY 1"
     )
     return {uri.removeprefix("docs/"): kept and kept.removeprefix("docs/") for uri, kept in rows}

@@ -132,7 +132,7 @@ def test_a_duplicate_takes_the_place_of_the_one_that_leaves(project: Project) ->
     project.write("a.md", f"This page tells of twins. {SENTENCE}")
     project.write("b.md", f"This page tells of twins. {SENTENCE}")
     project.run()
-    ask = "SELECT source_uri, status FROM validated_documents ORDER BY 1"
+    ask = "SELECT uri, status FROM validated_documents ORDER BY 1"
     assert project.rows(ask) == [("docs/a.md", "valid"), ("docs/b.md", "duplicate")]
     assert len(project.words()) == 1
     (project.docs / "a.md").unlink()
@@ -172,7 +172,7 @@ def test_every_item_has_one_row_with_a_reason(project: Project, pages: Callable[
     (project.docs / "loop.md").symlink_to("loop.md")
     (project.docs / "out.md").symlink_to("/etc/hostname")
     project.run()
-    states = dict(project.rows("SELECT source_uri, status FROM validated_documents"))
+    states = dict(project.rows("SELECT uri, status FROM validated_documents"))
     assert len(states) == 10
     assert sorted(states.values()).count("valid") == 3
     assert project.rows(
@@ -201,7 +201,7 @@ def test_buckets_share_a_library_and_find_each_others_duplicates(project: Projec
     assert project.index.partitions() == partitions
     assert sum(found.points for p in partitions if (found := project.index.published(p))) == 12
     assert project.rows("SELECT count(*) FROM chunks") == [(12,)]
-    assert project.rows("SELECT source_uri FROM validated_documents WHERE status = 'duplicate'") == [("docs/zz.md",)]
+    assert project.rows("SELECT uri FROM validated_documents WHERE status = 'duplicate'") == [("docs/zz.md",)]
     project.catalog({})
     project.run()
     assert project.index.partitions() == ["docs"]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Partitions of checks are a preview, and there is no other way to see a check's state by library.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
-ASKING = ("raw_documents", "corrections", "embeddings")
+ASKING = ("raw_documents", "validated_documents", "corrections", "embeddings")
 """Stages before which the paid models' keys and prices are looked at: the first of a run, and those that ask."""
 CONFIGURATION = "configuration"
 """Metadata of a failure that only a person can mend, in the catalog or the environment."""

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from dataflow_assets.assets.declaration import Rule, checks_of, library_asset, materialize
+from dataflow_assets.assets.declaration import Rule, checks_of, describe_asking, library_asset, materialize
 from dataflow_assets.flow.steps import VALIDATED_DOCUMENTS, run_step
 from dataflow_assets.records import ValidatedDocument
 from dataflow_assets.resources import Workspace
@@ -17,7 +17,9 @@ def validated_documents(workspace: Workspace, raw_documents: Rows) -> dg.Materia
     The bytes are decoded and read, the text is held against the document validators, and of documents with the same text
     one stays. Rejected rows stand here for a person to see, and nothing further down is made of them.
     """
-    return materialize(workspace, "validated_documents", lambda run: run_step(run, VALIDATED_DOCUMENTS))
+    return materialize(
+        workspace, "validated_documents", lambda run: run_step(run, VALIDATED_DOCUMENTS), describe_asking
+    )
 
 
 validated_documents_checks = checks_of(
@@ -36,7 +38,7 @@ validated_documents_checks = checks_of(
         Rule(
             "nothing_rejected",
             "No document is rejected. Rejected ones are kept apart; the reason stands in the row.",
-            lambda run: f"SELECT source_uri FROM validated_documents WHERE {run.scope.where()} AND status = 'rejected'",
+            lambda run: f"SELECT uri FROM validated_documents WHERE {run.scope.where()} AND status = 'rejected'",
         ),
     ],
 )

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from dataflow_assets import __version__
 from dataflow_assets.catalog import Catalog
 from dataflow_assets.settings import LibrarySettings, fingerprint_of
-from dataflow_assets.sources.base import open_source
+from dataflow_assets.sources.base import Item, open_source
 
 
 class ListingHash:
-    """Hashes a listing as it passes by."""
+    """Hashes a listing as it passes by; the order in which the items come does not matter."""
 
     def __init__(self, settings: LibrarySettings) -> None:
-        self._hash = hashlib.sha256(settings_fingerprint(settings).encode())
+        self._settings = settings_fingerprint(settings)
+        self._sum = 0
 
-    def add(self, path_key: str, fingerprint: str | None) -> None:
+    def add(self, item: Item) -> None:
         """Take in an item."""
-        self._hash.update(json.dumps([path_key, fingerprint]).encode())
+        told = json.dumps([item.path_key, item.fingerprint, item.problem, item.gone]).encode()
+        # A sum of hashes, cut to their size: a set's hash that nobody has to sort.
+        self._sum = (self._sum + int.from_bytes(hashlib.sha256(told).digest(), "big")) % (1 << 256)
 
     def done(self) -> str:
         """Give the fingerprint."""
-        return self._hash.hexdigest()[:16]
+        return fingerprint_of(self._settings, f"{self._sum:064x}")[:16]
 
 
 def settings_fingerprint(settings: LibrarySettings) -> str:
@@ -33,8 +38,15 @@ def settings_fingerprint(settings: LibrarySettings) -> str:
     return fingerprint_of(__version__, settings.model_dump(exclude={"search"}, mode="json"))
 
 
-def source_fingerprint(catalog: Catalog, library: str, *, home: Path, seconds: float) -> str | None:
+class TooSlow(Exception):
+    """A source is listed by runs: often is too often for it, or it did not come to an end in time."""
+
+
+def source_fingerprint(catalog: Catalog, library: str, *, home: Path, seconds: float) -> str:
     """List a library's source and hash what it says; nothing is fetched.
+
+    The listing runs in a thread of its own, since a network share that hangs hangs whoever asks it. One that is given up
+    goes on until its source lets go of it; meanwhile the library is not listed here again.
 
     Args:
         catalog: The catalog.
@@ -42,22 +54,41 @@ def source_fingerprint(catalog: Catalog, library: str, *, home: Path, seconds: f
         home: Where the source may keep what helps it to list.
         seconds: How long it may take.
 
-    Returns:
-        The fingerprint; None for a source that cannot be listed often, or not in this time.
-
     Raises:
+        TooSlow: The source cannot be listed often, tells only what changed, or did not come to an end in this time.
         SourceUnavailable: The source cannot be listed now.
     """
-    settings, until = catalog.library(library), time.monotonic() + seconds
-    seen = ListingHash(settings)
+    settings = catalog.library(library)
     # Not the folder that runs use: one may be at work.
-    source = open_source(
-        settings.source, base=catalog.folder, cache=home / "sources" / f"{library}~sensor", library=library
-    )
-    if not source.quick:
-        return None
-    for item in source.list():
-        seen.add(item.path_key, item.fingerprint)
-        if time.monotonic() > until:
-            return None
-    return None if source.partial else seen.done()
+    cache = home / "sources" / f"{library}~sensor"
+    source = open_source(settings.source, base=catalog.folder, cache=cache, library=library)
+    if not source.quick or cache in _LISTING:
+        raise TooSlow
+    until, seen = time.monotonic() + seconds, ListingHash(settings)
+    outcome: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def listing() -> None:
+        try:
+            for item in source.list():
+                seen.add(item)
+                if time.monotonic() > until:
+                    raise TooSlow
+            outcome.put(TooSlow() if source.partial else None)
+        except BaseException as error:
+            outcome.put(error)
+        finally:
+            _LISTING.discard(cache)
+
+    _LISTING.add(cache)
+    threading.Thread(target=listing, name=f"listing {library}", daemon=True).start()
+    try:
+        error = outcome.get(timeout=max(0.0, seconds))
+    except Empty:
+        raise TooSlow from None
+    if error is not None:
+        raise error
+    return seen.done()
+
+
+_LISTING: set[Path] = set()
+"""The caches of sources that are being listed in this process."""

@@ -6,6 +6,7 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
+from dataflow_assets.flow.generations import memory_path
 from dataflow_assets.flow.ingest import named_documents
 from dataflow_assets.flow.state import forget_state
 from dataflow_assets.index.base import SearchIndex
@@ -42,6 +43,7 @@ def forget(library: str, *, home: Path, warehouse: Warehouse, index: SearchIndex
                     table = record.TABLE  # type: ignore[attr-defined]
                     found = connection.execute(f"DELETE FROM {table} WHERE library = {literal(library)}").fetchone()
                     removed[table] = int(found[0]) if found else 0
+        memory_path(home, library).unlink(missing_ok=True)
         shutil.rmtree(home / "reports" / library, ignore_errors=True)
         DocumentStore(home / "documents").sweep(lambda: named_documents(warehouse))
     return removed

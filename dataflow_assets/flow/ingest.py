@@ -17,9 +17,18 @@ from typing import TYPE_CHECKING, Any
 from dataflow_assets.errors import FetchFailed, ItemRefused, SourceUnavailable
 from dataflow_assets.flow.fingerprint import ListingHash
 from dataflow_assets.flow.library_run import LibraryRun
-from dataflow_assets.flow.opening import ARCHIVE_TYPES, Part, open_items, stamp_of, whole
+from dataflow_assets.flow.opening import (
+    CONTAINER_TYPES,
+    Part,
+    listed_row,
+    open_items,
+    refusal,
+    refusal_stamp_of,
+    stamp_of,
+    whole,
+)
 from dataflow_assets.media_types import UNKNOWN
-from dataflow_assets.records import RawDocument, identity
+from dataflow_assets.records import RawDocument
 from dataflow_assets.settings import DeleteSettings, fingerprint_of
 from dataflow_assets.warehouse.changes import Changes, copy_to_parquet, literal, parquet
 from dataflow_assets.warehouse.spool import RowWriter, read_batches, write_keys
@@ -34,7 +43,7 @@ INGEST_VERSION = 1
 
 _LISTING_COLUMNS = {
     "document_id": "VARCHAR", "uri": "VARCHAR", "path_key": "VARCHAR", "media_type": "VARCHAR", "size_bytes": "BIGINT",
-    "fingerprint": "VARCHAR", "problem": "VARCHAR", "gone": "BOOLEAN",
+    "fingerprint": "VARCHAR", "problem": "VARCHAR", "gone": "BOOLEAN", "listed_fingerprint": "VARCHAR", "place": "BIGINT",
 }  # fmt: skip
 
 
@@ -44,6 +53,8 @@ class Listing:
 
     items: int
     """Items that are there, as far as the listing tells."""
+    left: int
+    """What would be left of the library at least; 0 where the listing names nothing that is there."""
     to_fetch: int
     total: int
     """Rows of the whole library."""
@@ -55,6 +66,8 @@ class Listing:
     """Rows of the run's scope."""
     withheld: bool
     """Whether the deletes wait for a person."""
+    repeated: tuple[int, str] | None = None
+    """How many items were listed more than once, and the address of one of them."""
 
 
 def list_source(run: LibraryRun) -> tuple[Path, str]:
@@ -65,19 +78,9 @@ def list_source(run: LibraryRun) -> tuple[Path, str]:
     """
     path, seen = run.spool / "listing.jsonl", ListingHash(run.settings)
     with path.open("w", encoding="utf-8") as file:
-        for item in run.source.list():
-            row = {
-                "document_id": identity(run.library, item.path_key),
-                "uri": item.uri,
-                "path_key": item.path_key,
-                "media_type": item.media_type,
-                "size_bytes": item.size_bytes,
-                "fingerprint": item.fingerprint,
-                "problem": item.problem,
-                "gone": item.gone,
-            }
-            file.write(json.dumps(row) + "\n")
-            seen.add(item.path_key, item.fingerprint)
+        for place, item in enumerate(run.source.list()):
+            file.write(json.dumps({**listed_row(run.library, item), "place": place}) + "\n")
+            seen.add(item)
     return path, seen.done()
 
 
@@ -88,15 +91,16 @@ def compare(connection: duckdb.DuckDBPyConnection, run: LibraryRun, listing: Pat
         f"CREATE OR REPLACE TEMP TABLE listing AS SELECT * FROM read_json({literal(str(listing))}, "
         f"format = 'newline_delimited', columns = {{{columns}}})"
     )
+    repeated = _keep_last(connection)
     library = f"library = {literal(run.library)}"
     here = run.scope.where().replace(library, "TRUE", 1)
     # An item's rows are its own, or its members'; these carry the stamp of how containers are opened.
-    stamped = f"l.fingerprint || {literal('+' + stamp_of(run))}"
-    archives = ", ".join(map(literal, ARCHIVE_TYPES))
+    stamped = ", ".join(f"l.fingerprint || {literal('+' + stamp)}" for stamp in (stamp_of(run), refusal_stamp_of(run)))
+    containers = ", ".join(map(literal, CONTAINER_TYPES))
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE to_fetch AS
-        SELECT l.* EXCLUDE (gone), coalesce(h.known, FALSE) AS known, h.item_id IS NOT NULL AS present
+        SELECT l.* EXCLUDE (gone, place), coalesce(h.known, FALSE) AS known, h.item_id IS NOT NULL AS present
         FROM listing l LEFT JOIN (
             SELECT coalesce(item_id, document_id) AS item_id, bool_or(content_hash IS NOT NULL) AS known,
                 count(DISTINCT fingerprint) = 1 AND count(fingerprint) = count(*) AS settled,
@@ -106,7 +110,7 @@ def compare(connection: duckdb.DuckDBPyConnection, run: LibraryRun, listing: Pat
         ) h ON h.item_id = l.document_id
         WHERE {here.replace("document_id", "l.document_id")} AND NOT l.gone AND (h.item_id IS NULL OR NOT h.settled
             OR l.fingerprint IS NULL OR h.fingerprint NOT IN (l.fingerprint, {stamped})
-            OR (h.fingerprint = l.fingerprint AND h.media_type IN ({archives}))
+            OR (h.fingerprint = l.fingerprint AND h.media_type IN ({containers}))
             OR NOT (h.uri = l.uri OR starts_with(h.uri, l.uri || '!/'))
             OR (h.media_type <> l.media_type AND h.fingerprint = l.fingerprint AND l.media_type <> {literal(UNKNOWN)}))
         """
@@ -119,15 +123,18 @@ def compare(connection: duckdb.DuckDBPyConnection, run: LibraryRun, listing: Pat
     listed = "SELECT document_id FROM listing" + (" WHERE gone" if run.source.partial else "")
     absent = "IN" if run.source.partial else "NOT IN"
     left = f"raw_documents WHERE {library} AND coalesce(item_id, document_id) {absent} ({listed})"
-    items, total, gone = count("listing"), count(f"raw_documents WHERE {library}"), count(left)
+    items, total, gone = count("listing WHERE NOT gone"), count(f"raw_documents WHERE {library}"), count(left)
+    remain = total - gone + items if run.source.partial else items
     found = Listing(
         items=total - gone if run.source.partial else items,
+        left=remain,
         to_fetch=count("to_fetch"),
         total=total,
         gone=gone,
         gone_here=count(f"{left} AND {here}"),
         rows=count(f"raw_documents WHERE {run.scope.where()}"),
-        withheld=not run.accept_deletes and needs_agreement(gone, total, items, run.settings.deletes),
+        withheld=not run.accept_deletes and needs_agreement(gone, total, remain, run.settings.deletes),
+        repeated=repeated,
     )
     if fetch_to is not None and found.to_fetch:
         copy_to_parquet(connection, "SELECT * FROM to_fetch ORDER BY uri", fetch_to)
@@ -137,25 +144,46 @@ def compare(connection: duckdb.DuckDBPyConnection, run: LibraryRun, listing: Pat
     return found
 
 
-def needs_agreement(gone: int, total: int, listed: int, limits: DeleteSettings) -> bool:
+def _keep_last(connection: duckdb.DuckDBPyConnection) -> tuple[int, str] | None:
+    """Leave of items that were listed more than once what was said last.
+
+    That happens where rows move from one page of a listing to the next while it is read, and where a partial listing tells
+    an item's story.
+    """
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE repeated AS "
+        "SELECT document_id, max(place) AS place FROM listing GROUP BY document_id HAVING count(*) > 1"
+    )
+    found = connection.execute(
+        "SELECT count(*), min(uri) FROM repeated JOIN listing USING (document_id, place)"
+    ).fetchone()
+    if not found or not found[0]:
+        return None
+    connection.execute(
+        "DELETE FROM listing USING repeated r WHERE listing.document_id = r.document_id AND listing.place <> r.place"
+    )
+    return int(found[0]), str(found[1])
+
+
+def needs_agreement(gone: int, total: int, left: int, limits: DeleteSettings) -> bool:
     """Say whether a delete is so large that a person has to agree to it.
 
     Args:
         gone: Documents that left the listing.
         total: Documents that the library has.
-        listed: Items of the listing.
+        left: What would be left at least.
         limits: The library's limits.
     """
     if gone == 0:
         return False
-    return listed == 0 or (gone > limits.max_documents and gone > limits.max_share * total)
+    return left == 0 or (gone > limits.max_documents and gone > limits.max_share * total)
 
 
 def ingest(run: LibraryRun) -> Changes:
     """List the source, fetch what is new or changed, and leave the rows in the spool.
 
     Returns:
-        The changes. `details` says what a person must know: `unavailable`, `withheld_deletes`, `failures`.
+        The changes. `details` says what a person must know: `unavailable`, `withheld_deletes`, `failures`, `repeated`.
     """
     changes = Changes(record=RawDocument, scope=run.scope, parent="document_id", rows=0)
     fetch_to = run.spool / "to_fetch.parquet"
@@ -172,6 +200,13 @@ def ingest(run: LibraryRun) -> Changes:
         logger.warning("%s: %s", run.library, note)
     with run.warehouse.reading() as connection:
         compared = compare(connection, run, listing, fetch_to)
+    if compared.repeated is not None and not run.source.partial:
+        changes.details["repeated"] = compared.repeated[0]
+        logger.warning(
+            "%s: %d items were listed more than once, such as %s. What was said last of each counts.",
+            run.library,
+            *compared.repeated,
+        )
     changes.rows = compared.rows
     changes.details["listed"] = compared.items
     failures: dict[str, str] = {}
@@ -207,7 +242,8 @@ def ingest(run: LibraryRun) -> Changes:
     def after() -> None:
         if changed:
             sweep_documents(run)
-        if not failures:  # else what failed would not be listed again by a source that tells only what changed
+        # Else what failed, or was not deleted, would not be listed again by a source that tells only what changed.
+        if not failures and "withheld_deletes" not in changes.details:
             run.source.stored()
 
     changes.after = after
@@ -215,27 +251,37 @@ def ingest(run: LibraryRun) -> Changes:
 
 
 def _settle_deletes(run: LibraryRun, changes: Changes, compared: Listing, fetch_to: Path, replaced: list[str]) -> None:
-    """Decide what leaves: what left the listing, and members that containers no longer hold."""
-    left, inner = fetch_to.with_name("gone.parquet"), fetch_to.with_name("gone_members.parquet")
-    parts = [f"SELECT document_id FROM {parquet(left)}"] if compared.gone_here else []
+    """Decide what leaves: what left the listing, and what items that were fetched again no longer hold.
+
+    A row without content held nothing: it says why something could not be had, and leaves without a question once that is
+    over. Otherwise thirty archives that heal would look like thirty deletes.
+    """
+    left = fetch_to.with_name("gone.parquet")
+    asked = [f"SELECT document_id FROM {parquet(left)}"] if compared.gone_here else []
+    free: list[str] = []
     members = 0
     if replaced and changes.made is not None:
         keys = write_keys(fetch_to.with_name("replaced.parquet"), "document_id", replaced)
         with run.warehouse.reading() as connection:
             rows = connection.execute(
-                f"SELECT document_id FROM raw_documents WHERE {run.scope.where()} "
+                f"SELECT document_id, content_hash IS NULL FROM raw_documents WHERE {run.scope.where()} "
                 f"AND coalesce(item_id, document_id) IN (SELECT document_id FROM {parquet(keys)}) "
                 f"AND document_id NOT IN (SELECT document_id FROM {parquet(changes.made)})"
             ).fetchall()
-        members = len(rows)
-        if members:
-            write_keys(inner, "document_id", [row[0] for row in rows])
-            parts.append(f"SELECT document_id FROM {parquet(inner)}")
+        for leaving, parts, name in (
+            ([key for key, hollow in rows if not hollow], asked, "gone_members.parquet"),
+            ([key for key, hollow in rows if hollow], free, "gone_refusals.parquet"),
+        ):
+            if leaving:
+                file = write_keys(fetch_to.with_name(name), "document_id", leaving)
+                parts.append(f"SELECT document_id FROM {parquet(file)}")
+        members = sum(not hollow for _, hollow in rows)
     gone = compared.gone + members
-    if not run.accept_deletes and needs_agreement(gone, compared.total, compared.items, run.settings.deletes):
+    if not run.accept_deletes and needs_agreement(gone, compared.total, compared.left, run.settings.deletes):
         changes.details["withheld_deletes"] = gone
-    elif parts:
-        changes.gone = " UNION ALL ".join(parts)
+        asked = []
+    if asked or free:
+        changes.gone = " UNION ALL ".join(asked + free)
 
 
 def _rows(run: LibraryRun, row: dict[str, Any], parts: Iterator[Part]) -> list[RawDocument]:
@@ -243,7 +289,7 @@ def _rows(run: LibraryRun, row: dict[str, Any], parts: Iterator[Part]) -> list[R
     try:
         return [_row(run, row, part) for part in parts]
     except ItemRefused as refused:
-        return [_row(run, row, whole(row, None, error=str(refused), stamp=stamp_of(run)))]
+        return [_row(run, row, refusal(run, row, str(refused)))]
 
 
 def _row(run: LibraryRun, row: dict[str, Any], part: Part) -> RawDocument:

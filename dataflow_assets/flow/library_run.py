@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataflow_assets.catalog import Catalog, split_partition
+from dataflow_assets.errors import ConfigurationError, CredentialError
 from dataflow_assets.settings import LibrarySettings
 from dataflow_assets.warehouse.changes import Counts, Scope
 from dataflow_assets.warehouse.store import Warehouse, now
@@ -112,7 +113,7 @@ class LibraryRun:
         told = []
         ingested = self.details.get("raw_documents", {})
         if "unavailable" in ingested:
-            told.append(f"{ingested['unavailable']} Nothing was deleted.")
+            told.append(nothing_deleted(ingested["unavailable"]))
         if ingested.get("withheld_deletes"):
             told.append(withheld_message(self.library, ingested["withheld_deletes"]))
         if failures := ingested.get("failures"):
@@ -153,8 +154,6 @@ class LibraryRun:
         Raises:
             CredentialError: A variable that the catalog names is not set.
         """
-        from dataflow_assets.errors import CredentialError
-
         found = []
         for name in self.settings.reading.passwords:
             if name not in os.environ:
@@ -170,9 +169,7 @@ class LibraryRun:
         from dataflow_assets.workers.pool import WorkerPool
 
         reading = self.settings.reading
-        return WorkerPool(
-            memory_mb=reading.memory_mb, timeout_seconds=reading.timeout_seconds, folder=self.spool / "workers"
-        )
+        return WorkerPool(memory_mb=reading.memory_mb, timeout_seconds=reading.timeout, folder=self.spool / "workers")
 
     @cached_property
     def documents(self) -> DocumentStore:
@@ -186,7 +183,7 @@ class LibraryRun:
         """Stage -> what its asking took."""
         from dataflow_assets.models.question import Tally
 
-        return {"corrections": Tally(), "embeddings": Tally()}
+        return {"validated_documents": Tally(), "corrections": Tally(), "embeddings": Tally()}
 
     @cached_property
     def corrector(self) -> Corrector | None:
@@ -222,12 +219,19 @@ class LibraryRun:
         return WordLlamaEmbedder(self.settings.embeddings.length)
 
     def check_models(self) -> None:
-        """Find what would stop paid models before they are asked.
+        """Find what would stop readers and paid models before they are asked.
 
         Raises:
-            ConfigurationError: A key is missing, or a price that a budget needs.
+            ConfigurationError: A password, a program or a key is missing, or a price that a budget needs.
         """
-        if self.settings.corrections.paid or self.settings.embeddings.paid:
+        _ = self.passwords
+        if self.settings.reading.ocr != "none":
+            from dataflow_assets.stages.readers.ocr import missing
+
+            problem = missing(self.settings.reading.ocr_languages)
+            if problem is not None:
+                raise ConfigurationError(f"{self.library} has reading.ocr: tesseract. {problem}")
+        if self.settings.corrections.paid or self.settings.embeddings.paid or self.settings.reading.vision:
             from dataflow_assets.flow.paid import check_paid_models
 
             check_paid_models(self.library, self.settings)
@@ -244,6 +248,11 @@ class LibraryRun:
             return record
 
         return finish
+
+
+def nothing_deleted(said: str) -> str:
+    """Say beside why a source could not be listed that nothing was deleted, where it does not say so itself."""
+    return said if said.endswith("Nothing was deleted.") else f"{said} Nothing was deleted."
 
 
 def withheld_message(library: str, count: int) -> str:

@@ -12,15 +12,19 @@ from pathlib import Path
 
 from dataflow_assets.errors import CredentialError, PriceUnknown
 from dataflow_assets.known_models import VOYAGE_MODELS, VOYAGE_REQUESTS_PER_MINUTE, provider_of
-from dataflow_assets.models.asking import Asking
+from dataflow_assets.models.asking import Asking, Tag
 from dataflow_assets.models.base import Kind, LanguageModel, Usage, VectorModel
 from dataflow_assets.models.editor import CorrectionQuestion, LanguageModelCorrector
+from dataflow_assets.models.eyes import PageQuestion
 from dataflow_assets.models.ledger import Budget, Ledger
 from dataflow_assets.models.pace import Pace
 from dataflow_assets.models.prices import cost_usd, price_known
 from dataflow_assets.models.question import Account, Check, Manners, Parked, Tally
 from dataflow_assets.models.vectors import PaidEmbedder, VectorQuestion
 from dataflow_assets.settings import CorrectionSettings, EmbeddingSettings, LibrarySettings, PriceSettings
+
+READS_PAGES = Manners(concurrency=5, max_concurrency=32, retries=3, timeout_seconds=120.0)
+"""How pages are shown to a model: a page full of small print takes it half a minute to write down."""
 
 
 @cache
@@ -92,6 +96,8 @@ def check_paid_models(library: str, settings: LibrarySettings) -> None:
 def paid_models(settings: LibrarySettings) -> dict[str, str]:
     """Give a library's paid models by the setting that names them."""
     found = {}
+    if settings.reading.vision is not None:
+        found["reading.vision"] = settings.reading.vision
     if settings.corrections.paid:
         found["corrections.model"] = settings.corrections.model
     if settings.embeddings.paid:
@@ -141,6 +147,18 @@ def vector_question(settings: LibrarySettings, ledger: Ledger, kind: Kind = "doc
         kind=kind,
         batch_size=wanted.batch_size,
         learned=ledger.learned(model.provider, model.name, stage),
+        price=price_of(model.provider, model.name, settings.prices),
+    )
+
+
+def page_question(settings: LibrarySettings, ledger: Ledger) -> PageQuestion:
+    """Give the question about pages without text; the library's settings name a model for it."""
+    from dataflow_assets.models.claude import ClaudeModel
+
+    model = ClaudeModel(settings.reading.vision or "", timeout_seconds=READS_PAGES.timeout_seconds)
+    return PageQuestion(
+        model,
+        learned=ledger.learned(model.provider, model.name, PageQuestion.stage),
         price=price_of(model.provider, model.name, settings.prices),
     )
 
@@ -203,3 +221,32 @@ def paid_embedder(home: Path, library: str, settings: LibrarySettings, *, run_id
         )
 
     return PaidEmbedder(settings.embeddings.model, settings.embeddings.length, asking, tally)
+
+
+def page_asking(
+    question: PageQuestion,
+    home: Path,
+    library: str,
+    settings: LibrarySettings,
+    *,
+    run_id: str,
+    tally: Tally,
+) -> Asking[Tag]:
+    """Give what shows pages to the model that reads them, while others are being drawn.
+
+    A limit that the catalog sets on calls a minute holds for all calls of the same model.
+    """
+    limits = settings.corrections.model_copy(
+        update={}
+        if settings.corrections.model == question.model
+        else {"requests_per_minute": None, "tokens_per_minute": None}
+    )
+    return Asking(
+        question,
+        ledger=open_ledger(home),
+        pace=pace_of(home, question.provider, question.model, limits),
+        account=Account(library, run_id, budget_of(library, settings)),
+        manners=READS_PAGES,
+        tally=tally,
+        slow=True,
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dataflow_assets.errors import DataflowError, FetchFailed, ItemRefused, SourceUnavailable
+from dataflow_assets.flow.eyes import Eyes
 from dataflow_assets.flow.ingest import compare, list_source
 from dataflow_assets.flow.library_run import LibraryRun, withheld_message
 from dataflow_assets.flow.opening import open_items
@@ -261,7 +262,9 @@ def _plan(run: LibraryRun) -> Plan:
                     yield Unread(row["document_id"], row["source_uri"], row["media_type"], content, row["fetch_error"])
 
     with run.workers() as pool:
-        for done in read_documents(run, unread(pool), pool):
+        reads = read_documents(run, unread(pool), pool)
+        eyes = Eyes(run, pool, asking=False) if run.settings.reading.vision is not None else None
+        for done in reads if eyes is None else eyes.read(reads):
             look(done)
     for batch in read_batches(recut) if recut.exists() else ():
         for row in batch:
@@ -289,7 +292,7 @@ def _plan(run: LibraryRun) -> Plan:
     return Plan(
         stages={
             "raw_documents": StagePlan(fetches),
-            "validated_documents": StagePlan(documents, document_tokens),
+            "validated_documents": _with_pages(StagePlan(documents, document_tokens), eyes),
             "chunks": StagePlan(cut, cut_tokens),
             **asked,
             "search_index": StagePlan(asked["embeddings"].texts),
@@ -297,6 +300,24 @@ def _plan(run: LibraryRun) -> Plan:
         deletes=deletes,
         withheld_deletes=withheld,
         message=message,
+    )
+
+
+def _with_pages(stage: StagePlan, eyes: Eyes | None) -> StagePlan:
+    """Add what the pages without text would cost; what is written on them, nobody knows yet."""
+    if eyes is None:
+        return stage
+    told = eyes.forecast
+    sure: Literal["certain", "measured", "estimated", "unknown price"] = "measured" if told.measured else "estimated"
+    return replace(
+        stage,
+        tokens=stage.tokens + round(told.tokens),
+        cost_usd=told.usd,
+        asked=told.asked,
+        stored=told.stored,
+        saved_usd=told.saved_usd,
+        calls=told.asked,
+        sureness=("unknown price" if told.unpriced else sure) if told.asked else "certain",
     )
 
 
@@ -316,11 +337,13 @@ def _is_asked(run: LibraryRun, document: ValidatedDocument | dict[str, Any], rol
     settings = run.settings.corrections
     if not settings.selective:
         return True
-    told = {
-        name: document[name] if isinstance(document, dict) else getattr(document, name)
-        for name in ("language", "doc_type", "source_uri")
-    }
-    text = ChunkText(run.library, "", "", "", "", (), "", **told, role=role)
+    if isinstance(document, dict):
+        language, doc_type, uri = document["language"], document["doc_type"], document["source_uri"]
+    else:
+        language, doc_type, uri = document.language, document.doc_type, document.uri
+    text = ChunkText(
+        run.library, "", "", "", "", (), "", language=language, doc_type=doc_type, source_uri=uri, role=role
+    )
     return skip_chunk(text, settings) is None
 
 

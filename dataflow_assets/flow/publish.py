@@ -1,5 +1,8 @@
 """From chunks, corrections and embeddings to the published index, and the table `search_index` that tells what is in it.
 
+Both tell of the generation that the settings ask for. Where another one is in use, this one is filled beside it, run by run,
+and `generations` decides when it takes over; what searches read is not touched by it.
+
 The index is published first and the table merged after it. Should a run be killed between the two, the token tells: every
 publication carries a hash of exactly the points that it holds, and a publication whose token is not the table's is made
 anew, so that the next run neither misses a point nor leaves a ghost.
@@ -13,8 +16,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dataflow_assets.catalog import partition_of, split_partition
+from dataflow_assets.flow.evaluate import Library
+from dataflow_assets.flow.generations import settle
 from dataflow_assets.flow.library_run import LibraryRun
 from dataflow_assets.flow.state import forget_state
+from dataflow_assets.flow.steps import CHUNKS, CORRECTIONS
 from dataflow_assets.index.base import Generation, IndexWriter, Point
 from dataflow_assets.records import IndexedChunk
 from dataflow_assets.settings import fingerprint_of
@@ -24,13 +30,12 @@ from dataflow_assets.warehouse.spool import RowWriter, read_batches
 if TYPE_CHECKING:
     import duckdb
 
-PUBLISH_VERSION = 1
-
+PUBLISH_VERSION = 2
 
 _VECTOR_COLUMNS = ("e.text_hash", "e.status", "e.model", "e.dimension")
 _PAYLOAD_COLUMNS = (
-    "c.text_hash", "x.corrected_text", "v.title", "v.source_uri", "c.start_position", "c.end_position", "c.chunk_index",
-    "c.heading_path", "v.doc_type", "v.language", "v.tags",
+    "c.text_hash", "x.corrected_text", "v.title", "v.uri", "c.start_position", "c.end_position", "c.chunk_index",
+    "c.heading_path", "v.doc_type", "v.language", "v.tags", "c.first_page", "c.last_page", "c.role", "c.said_at",
 )  # fmt: skip
 
 
@@ -58,8 +63,8 @@ SEARCH_INDEX = Derivation(
         # The vectors go through one join and no more: each keeps 2,048 rows at hand.
         "SELECT n.*, e.vector FROM embeddings e JOIN ("
         "SELECT s.chunk_id, s.document_id, s.vector_hash, s.payload_hash, s.input_hash, i.vector_hash AS published_vector, "
-        "c.text, x.corrected_text, c.start_position, c.end_position, c.chunk_index, c.heading_path, v.title, v.source_uri, "
-        "v.doc_type, v.language, v.tags "
+        "c.text, x.corrected_text, c.start_position, c.end_position, c.chunk_index, c.heading_path, v.title, v.uri AS source_uri, "
+        "v.doc_type, v.language, v.tags, c.first_page, c.last_page, c.role, c.said_at "
         "FROM chunks c JOIN stale s USING (chunk_id) "
         "JOIN (SELECT * FROM validated_documents WHERE document_id IN (SELECT document_id FROM stale)) v "
         "ON v.document_id = s.document_id "
@@ -73,11 +78,17 @@ SEARCH_INDEX = Derivation(
 
 
 def generation_of(run: LibraryRun) -> Generation:
-    """Name the generation that the library's settings ask for."""
+    """Name the generation that the library's settings ask for: what cuts the text, corrects it and embeds it decides."""
     embedder = run.embedder
     return Generation(
         partition=run.partition,
-        name=fingerprint_of(PUBLISH_VERSION, embedder.name, embedder.dimension),
+        name=fingerprint_of(
+            PUBLISH_VERSION,
+            embedder.name,
+            embedder.dimension,
+            CHUNKS.fingerprint(run),
+            CORRECTIONS.fingerprint(run),
+        ),
         dimension=embedder.dimension,
         description={
             "library": run.library,
@@ -89,11 +100,23 @@ def generation_of(run: LibraryRun) -> Generation:
     )
 
 
+def library_of(run: LibraryRun) -> Library:
+    """Give what a run's library is evaluated with."""
+    return Library(run.library, run.settings, run.base, run.home, run.warehouse, run.index, run.run_id)
+
+
 def publish(run: LibraryRun) -> Changes:
-    """Bring the partition's index up to date, and leave the rows that tell of it in the spool."""
-    generation, scope = generation_of(run), run.scope
+    """Bring the partition's index up to date, leave the rows that tell of it in the spool, and settle what is in use."""
+    generation = generation_of(run)
+    changes = _fill(run, generation)
+    changes.details.update(settle(library_of(run), run.partition, generation.name))
+    return changes
+
+
+def _fill(run: LibraryRun, generation: Generation) -> Changes:
+    scope = run.scope
     exported = run.spool / "search_index.stale.parquet"
-    published = run.index.published(run.partition)
+    published = run.index.generations(run.partition).get(generation.name)
     carried = published.generation.description.get("token") if published else None
     with run.warehouse.reading() as connection:
         wanted = _token(connection, f"({_points(scope)})", generation.name)
@@ -103,12 +126,13 @@ def publish(run: LibraryRun) -> Changes:
         derivation = replace(SEARCH_INDEX, retry="TRUE") if rebuild else SEARCH_INDEX
         pending = detect(connection, derivation, scope, generation.name, exported)
         gone = [row[0] for row in connection.execute(gone_sql(SEARCH_INDEX, scope)).fetchall()] if pending.gone else []
+        waiting = _waiting(connection, scope)
     changes = Changes(record=IndexedChunk, scope=scope, parent="chunk_id", rows=pending.rows)
     if pending.gone:
         changes.gone = gone_sql(SEARCH_INDEX, scope)
     if carried == wanted and not (pending.stale or pending.gone):
         return changes
-    generation = replace(generation, description={**generation.description, "token": wanted})
+    generation = replace(generation, description={**generation.description, "token": wanted, "waiting": waiting})
     with RowWriter(run.spool / "search_index.made.parquet", IndexedChunk) as writer, ExitStack() as stack:
         # Where the publication is right already, a killed run left only the table behind.
         index = stack.enter_context(run.index.write(generation, fresh=rebuild)) if carried != wanted else None
@@ -129,12 +153,21 @@ def publish(run: LibraryRun) -> Changes:
     return changes
 
 
+def _waiting(connection: duckdb.DuckDBPyConnection, scope: Scope) -> int:
+    """Count the chunks without which the generation does not cover its partition: those that the next run asks about."""
+    found = connection.execute(
+        "SELECT count(*) FROM chunks c LEFT JOIN embeddings e USING (chunk_id) LEFT JOIN corrections x USING (chunk_id) "
+        f"WHERE {scope.where('c')} AND (coalesce(e.status, 'failed') = 'failed' OR coalesce(x.waiting, FALSE))"
+    ).fetchone()
+    return int(found[0]) if found else 0
+
+
 def drop_former_partitions(run: LibraryRun) -> None:
     """Remove indexes of a library that was split into another number of buckets, once the new ones are all there."""
     buckets = run.settings.buckets
     wanted = {partition_of(run.library, bucket, buckets) for bucket in range(buckets)}
     there = {partition for partition in run.index.partitions() if split_partition(partition)[0] == run.library}
-    if wanted <= there:
+    if wanted <= run.index.in_use(run.library).keys():
         for partition in sorted(there - wanted):
             run.index.drop(partition)
             forget_state(run.home, partition)
@@ -197,4 +230,8 @@ def _payload(library: str, row: dict[str, Any]) -> dict[str, Any]:
         "doc_type": row["doc_type"],
         "language": row["language"],
         "tags": list(row["tags"] or ()),
+        "first_page": row["first_page"],
+        "last_page": row["last_page"],
+        "role": row["role"],
+        "said_at": row["said_at"],
     }

@@ -42,6 +42,8 @@ class Read:
     unread: Unread
     read: ReadDocument | None
     failure: str | None
+    waiting: bool = False
+    """Whether pages are left that another run asks about again."""
 
 
 def read_documents(run: LibraryRun, documents: Iterable[Unread], pool: WorkerPool) -> Iterator[Read]:

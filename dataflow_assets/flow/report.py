@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dataflow_assets.flow.fingerprint import settings_fingerprint
+from dataflow_assets.flow.generations import read_memory
 from dataflow_assets.flow.library_run import LibraryRun
 from dataflow_assets.flow.state import end_state
 from dataflow_assets.records import QualityReport
@@ -20,17 +21,18 @@ if TYPE_CHECKING:
     import duckdb
 
     from dataflow_assets.models.question import Tally
-    from dataflow_assets.stages.figures import AskingFigures, Figures, Share
+    from dataflow_assets.stages.figures import AskingFigures, EvaluationFigures, Figures, Share
 
 KEPT_REPORTS = 20
 """HTML files kept of a library; they quote documents, so they do not pile up for ever. The figures stay in the table."""
 
+SHOWN_EVALUATIONS = 20
 SHOWN = 12
 """Kinds of retries and refusals that are told apart."""
 
 _STATES = {
     "raw_documents": "document_id, input_hash",
-    "validated_documents": "document_id, input_hash, status, duplicate_of",
+    "validated_documents": "document_id, input_hash, status, duplicate_of, waiting",
     "chunks": "chunk_id, input_hash, chunk_index",
     "corrections": "chunk_id, input_hash, status, waiting",
     "embeddings": "chunk_id, input_hash, status",
@@ -43,9 +45,13 @@ def report(run: LibraryRun) -> Changes:
     from dataflow_assets.stages import report as drawing
 
     changes = Changes(record=QualityReport, scope=Scope(run.library), parent="run_id", rows=0)
+    notes = told(run)
+    evaluations = read_memory(run.home, run.library).evaluations[-SHOWN_EVALUATIONS:]
     with run.warehouse.reading() as connection:
         state = fingerprint_of(
-            drawing.CODE_VERSION, *(_state(connection, run.library, t, c) for t, c in _STATES.items())
+            drawing.CODE_VERSION,
+            *(_state(connection, run.library, t, c) for t, c in _STATES.items()),
+            *(one["at"] for one in evaluations[-1:]),
         )
         last = connection.execute(
             "SELECT input_hash, report_path FROM quality_reports WHERE library = ? ORDER BY generated_at DESC LIMIT 1",
@@ -61,7 +67,7 @@ def report(run: LibraryRun) -> Changes:
     if not unchanged:
         from dataflow_assets.stages.figures import headline
 
-        figures = _with_money(run, figures)
+        figures = replace(_with_money(run, figures), evaluations=_evaluations(run, evaluations))
         generated_at = now()
         stages = [
             drawing.StageTiming(
@@ -77,7 +83,7 @@ def report(run: LibraryRun) -> Changes:
             for stage in run.journal
         ]
         page = drawing.render_report(
-            figures, library=run.library, run_id=run.run_id, generated_at=generated_at, stages=stages, notes=run.notes
+            figures, library=run.library, run_id=run.run_id, generated_at=generated_at, stages=stages, notes=notes
         )
         folder = run.home / "reports" / run.library
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,16 +105,36 @@ def report(run: LibraryRun) -> Changes:
         cost_usd = numbers.pop("cost_usd")  # a materialization's `cost_usd` is what its own stage cost
         if figures.paid:
             numbers["cost_so_far_usd"] = cost_usd
-        changes.details.update(headline=numbers, summary=drawing.summary_markdown(figures, run.notes), report=str(path))
+        changes.details.update(headline=numbers, summary=drawing.summary_markdown(figures, notes), report=str(path))
     changes.after = lambda: end_state(
         run.home,
         run.partition,
-        "incomplete" if run.notes else "ok",
-        message=" ".join(run.notes) or None,
+        "incomplete" if notes else "ok",
+        message=" ".join(notes) or None,
         settings=settings_fingerprint(run.settings),
         **_source_health(run),
     )
     return changes
+
+
+def told(run: LibraryRun) -> list[str]:
+    """What a person must know of the run: what could not be done, and why a new generation is not in use."""
+    withheld = run.details.get("search_index", {}).get("withheld")
+    return [*run.notes, withheld] if withheld else run.notes
+
+
+def _evaluations(run: LibraryRun, remembered: Sequence[Mapping[str, Any]]) -> tuple[EvaluationFigures, ...]:
+    from dataflow_assets.stages.figures import EvaluationFigures
+
+    use = run.index.usage(run.library)
+    return tuple(
+        EvaluationFigures(
+            **{name: one[name] for name in ("at", "generation", "kind", "questions", "k", "recall", "mrr", "ndcg")},
+            in_use=use is not None and one["generation"] == use.generation,
+            refused=one.get("passed") is False,
+        )
+        for one in remembered
+    )
 
 
 def _source_health(run: LibraryRun) -> dict[str, Any]:
@@ -135,10 +161,10 @@ def _with_money(run: LibraryRun, figures: Figures) -> Figures:
 
     A library that never had anything to do with a paid model gets its figures back as they are.
     """
-    paid = run.settings.corrections.paid or run.settings.embeddings.paid
-    if not paid and not figures.calls:
+    from dataflow_assets.flow.paid import open_ledger, paid_models
+
+    if not paid_models(run.settings) and not figures.calls:
         return figures
-    from dataflow_assets.flow.paid import open_ledger
     from dataflow_assets.stages.figures import BudgetFigures
 
     ledger, limits = open_ledger(run.home), run.settings.limits

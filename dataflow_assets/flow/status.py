@@ -10,6 +10,7 @@ from typing import Any
 
 from dataflow_assets.catalog import Catalog
 from dataflow_assets.flow.forget import partitions_of
+from dataflow_assets.flow.paid import paid_models
 from dataflow_assets.flow.state import RunState, read_state
 from dataflow_assets.home import open_index
 from dataflow_assets.models.ledger import Batch, Ledger, Spending
@@ -152,7 +153,7 @@ def _money(
 ) -> dict[str, Any]:
     """Say what a library's paid models cost and wait for; nothing for one that has none and never had any."""
     settings = catalog.libraries.get(name) if catalog is not None else None
-    paid = settings is not None and (settings.corrections.paid or settings.embeddings.paid)
+    paid = settings is not None and bool(paid_models(settings))
     if not paid and name not in costs and name not in spending and not batches:
         return {}
     cost, spent = costs.get(name, Cost()), spending.get(name, Spending(0.0, 0.0))

@@ -14,14 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataflow_assets.catalog import partition_of
 from dataflow_assets.errors import DocumentMissing
 from dataflow_assets.flow.library_run import LibraryRun
-from dataflow_assets.flow.state import forget_state
 from dataflow_assets.records import Chunk, Correction, Embedding, ValidatedDocument, sections_of
 from dataflow_assets.settings import fingerprint_of
-from dataflow_assets.warehouse import duplicates
-from dataflow_assets.warehouse.changes import Changes, Derivation, Pending, bucket_of, detect, gone_sql, literal
+from dataflow_assets.warehouse.changes import Changes, Derivation, Pending, detect, gone_sql
 from dataflow_assets.warehouse.spool import RowWriter, read_batches, write_keys
 
 if TYPE_CHECKING:
@@ -90,7 +87,9 @@ def run_step(run: LibraryRun, step: Step) -> Changes:
     if derivation.record is Embedding:
         changes.widest_row = 4 * run.embedder.dimension
     if step.settles_duplicates and not changes.empty:
-        _settle_duplicates(changes, run)
+        from dataflow_assets.flow.near_duplicates import settle_duplicates
+
+        settle_duplicates(run, changes)
     tally = run.tallies.get(derivation.table)
     if tally is not None and (tally.texts or tally.calls or tally.stopped):
         _account_for(changes, run, tally)
@@ -103,16 +102,21 @@ def _account_for(changes: Changes, run: LibraryRun, tally: Tally) -> None:
     from dataflow_assets.flow.paid import open_ledger
 
     changes.details["asking"] = tally
+    texts_are_rows = changes.record is not ValidatedDocument  # there, texts are pages, and the step counts documents
     if tally.stopped:
         changes.details["stopped"] = tally.stopped
-        changes.details["waiting"] = changes.details.get("waiting", 0) + tally.left
-    if tally.parked:
+        changes.details["waiting"] = changes.details.get("waiting", 0) + tally.left * texts_are_rows
+    if tally.parked and texts_are_rows:
         changes.details["waits_for"] = tally.parked_for
         changes.details["waiting"] = changes.details.get("waiting", 0) + tally.parked
     if tally.from_store > 0:
         open_ledger(run.home).note_saved(run.library, tally.from_store, max(0.0, tally.saved_usd))
 
+    before = changes.after
+
     def book() -> None:
+        if before is not None:
+            before()
         book_calls(run.home, run.warehouse)
 
     changes.after = book
@@ -128,42 +132,17 @@ def count_pending(connection: duckdb.DuckDBPyConnection, run: LibraryRun, step: 
     return detect(connection, step.derivation, run.scope, step.fingerprint(run), None)
 
 
-def _settle_duplicates(changes: Changes, run: LibraryRun) -> None:
-    from dataflow_assets.flow.near_duplicates import Found, find_near_duplicates
-
-    lost: list[str] = changes.details.get("lost", [])
-    settings, gone = run.settings.duplicates, changes.gone or "SELECT NULL WHERE FALSE"
-    elsewhere: set[str] = set()
-    found = find_near_duplicates(run, changes.made, gone) if settings.near else Found()
-
-    def source(connection: duckdb.DuckDBPyConnection, incoming: str) -> str:
-        found.store(connection, run.library)
-        return duplicates.resolve_incoming(connection, run.library, incoming, gone, settings)
-
-    def settle(connection: duckdb.DuckDBPyConnection) -> int:
-        if lost:  # the next run fetches them again
-            listed = ", ".join(literal(document_id) for document_id in lost)
-            connection.execute(f"UPDATE raw_documents SET fingerprint = NULL WHERE document_id IN ({listed})")
-        settled = duplicates.settle(connection, run.library, settings)
-        elsewhere.update(document_id for document_id in settled if not run.scope.holds(document_id))
-        return sum(run.scope.holds(document_id) for document_id in settled)
-
-    def after() -> None:
-        # Their buckets have work to do now, though nothing changed in their part of the source.
-        for document_id in elsewhere:
-            bucket = bucket_of(document_id, run.settings.buckets)
-            forget_state(run.home, partition_of(run.library, bucket, run.settings.buckets))
-
-    changes.source, changes.settle, changes.after = source, settle, after
-
-
 # validated_documents ------------------------------------------------------------------------------------------------
 
 
 def _validation_fingerprint(run: LibraryRun) -> str:
     from dataflow_assets.stages import near_duplicates, read, validate
 
-    versions = (read.CODE_VERSION, validate.CODE_VERSION, near_duplicates.CODE_VERSION)
+    versions: tuple[Any, ...] = (read.CODE_VERSION, validate.CODE_VERSION, near_duplicates.CODE_VERSION)
+    if run.settings.reading.vision is not None:
+        from dataflow_assets.flow import eyes
+
+        versions += (eyes.VERSION,)
     return fingerprint_of(*versions, run.settings.reading, run.settings.validation, run.settings.duplicates)
 
 
@@ -193,8 +172,16 @@ def _validate(run: LibraryRun, exported: Path, notes: Notes) -> Iterator[Validat
                 yield Unread(row["document_id"], row["source_uri"], row["media_type"], content, row["fetch_error"], row)
 
     with run.workers() as pool:
-        for done in read_documents(run, unread(), pool):
+        reads = read_documents(run, unread(), pool)
+        if run.settings.reading.vision is not None:
+            from dataflow_assets.flow.eyes import Eyes
+
+            reads = Eyes(run, pool).read(reads)
+        for done in reads:
             notes.done += 1
+            notes.failed += done.waiting
+            # Those that were not asked about, for a budget or a service that is down; the others failed in passing.
+            notes.waiting += done.waiting and run.tallies["validated_documents"].stopped is not None
             yield validate_document(
                 library=run.library,
                 document_id=done.unread.document_id,
@@ -203,6 +190,7 @@ def _validate(run: LibraryRun, exported: Path, notes: Notes) -> Iterator[Validat
                 failure=done.failure,
                 settings=run.settings.validation,
                 input_hash=done.unread.row["input_hash"] if done.unread.row else "",
+                waiting=done.waiting,
             )
 
 
@@ -216,6 +204,7 @@ VALIDATED_DOCUMENTS = Step(
         ),
         depends_on=("content_hash", "media_type", "source_uri", "fetch_error"),
         export="SELECT * FROM stale",
+        retry="coalesce(waiting, FALSE)",
     ),
     fingerprint=_validation_fingerprint,
     work=_validate,
@@ -259,7 +248,7 @@ CHUNKS = Step(
         ),
         depends_on=("text_hash", "markup", "sections_hash"),
         export=(
-            "SELECT s.document_id, s.markup, s.input_hash, v.text, v.sections, v.language, v.doc_type, v.source_uri FROM stale s JOIN validated_documents v USING (document_id)"
+            "SELECT s.document_id, s.markup, s.input_hash, v.text, v.sections, v.language, v.doc_type, v.uri AS source_uri FROM stale s JOIN validated_documents v USING (document_id)"
         ),
     ),
     fingerprint=_chunk_fingerprint,
@@ -345,7 +334,7 @@ CORRECTIONS = Step(
         # The last three decide whether a chunk is left out.
         depends_on=("text_hash", "protected_spans", "language", "doc_type", "role"),
         export=(
-            "SELECT s.*, c.text, v.source_uri FROM stale s JOIN chunks c USING (chunk_id) "
+            "SELECT s.*, c.text, v.uri AS source_uri FROM stale s JOIN chunks c USING (chunk_id) "
             "JOIN validated_documents v ON v.document_id = c.document_id"
         ),
         retry="status = 'failed'",

@@ -1,4 +1,8 @@
-"""What the rest of the house knows of a search index."""
+"""What the rest of the house knows of a search index.
+
+A partition holds one published state for each of its generations. Which generation of a library is in use is one fact about
+all its partitions: searches read it and nothing else of a library, and it changes for all of them at once.
+"""
 
 from __future__ import annotations
 
@@ -92,6 +96,9 @@ class IndexWriter(Protocol):
     def delete(self, chunk_ids: Sequence[str]) -> None:
         """Remove points; an id that is not there is no error."""
 
+    def delete_documents(self, document_ids: Sequence[str]) -> None:
+        """Remove every point of documents; one that is not there is no error."""
+
 
 class IndexReader(Protocol):
     """One published state of one partition; it does not change while it is open."""
@@ -112,6 +119,9 @@ class IndexReader(Protocol):
     def count(self) -> int:
         """Number of points."""
 
+    def document_ids(self) -> set[str]:
+        """The documents that have points."""
+
 
 @dataclass(frozen=True, slots=True)
 class Publication:
@@ -123,32 +133,66 @@ class Publication:
     """Changes with every publication of the partition."""
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Which generation of a library searches read, and which they read before."""
+
+    generation: str
+    since: str
+    """When it was put into use: ISO 8601, UTC."""
+    left: Mapping[str, str] = field(default_factory=dict)
+    """Generations that were in use before -> when they were left."""
+
+
 class SearchIndex(Protocol):
     """The index of all partitions of a home."""
 
     def write(self, generation: Generation, *, fresh: bool = False) -> AbstractContextManager[IndexWriter]:
-        """Change a partition. Searches see nothing of it until the block ends, and all of it from then on.
+        """Change a generation of a partition. Readers see nothing of it until the block ends, and all of it from then on.
 
-        The caller sees to it that a partition has one writer at a time. An exception inside the block publishes nothing.
+        The first generation of a library is in use at once. Another one stands beside it, unseen, until `use`. The caller
+        sees to it that a partition has one writer at a time. An exception inside the block publishes nothing.
 
         Args:
-            generation: What is written. The points of the published state are carried over if they are of the same
-                generation; else the writer starts empty.
+            generation: What is written. The points of its published state are carried over; else the writer starts empty.
             fresh: Start empty in any case.
         """
 
-    def read(self, partition: str) -> AbstractContextManager[IndexReader]:
-        """Open the published state of a partition.
+    def read(self, partition: str, generation: str | None = None) -> AbstractContextManager[IndexReader]:
+        """Open a published state of a partition.
+
+        Args:
+            partition: The partition.
+            generation: The name of a generation; the one in use if left out.
 
         Raises:
-            IndexMissing: Nothing has been published for the partition.
+            IndexMissing: Nothing of the kind has been published for the partition.
         """
 
     def published(self, partition: str) -> Publication | None:
-        """What is published for the partition, without opening it; None if there is nothing."""
+        """What is in use of the partition, without opening it; None if nothing is."""
+
+    def in_use(self, library: str) -> dict[str, Publication]:
+        """What is in use of a library, as one moment saw it: partition -> its published state, all of one generation."""
+
+    def generations(self, partition: str) -> dict[str, Publication]:
+        """Everything that is published of the partition, in use or not: generation -> its state, the oldest first."""
+
+    def usage(self, library: str) -> Use | None:
+        """Which generation of a library is in use; None where nothing is."""
+
+    def use(self, library: str, generation: str) -> None:
+        """Put a generation of a library into use, at once in all its partitions; the one before stays beside it.
+
+        Raises:
+            IndexMissing: No partition of the library has this generation.
+        """
+
+    def remove(self, partition: str, generation: str) -> None:
+        """Remove a generation that is not in use from a partition; one that is not there is no error."""
 
     def drop(self, partition: str) -> None:
         """Remove everything of a partition; one that is not there is no error."""
 
     def partitions(self) -> list[str]:
-        """The partitions with a published state, in alphabetical order."""
+        """The partitions with a published state of any generation, in alphabetical order."""

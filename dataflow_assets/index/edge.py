@@ -3,7 +3,7 @@
 What belongs here: publishing shards and reading them, by any number of processes. What does not: the ranking (`fusion`), words
 (`bm25`), servers (`server`).
 
-    index/<partition>/published.json       which of the folders below is the published state, in words a person can read
+    index/<partition>/published.json       which of the folders below are published (`pointers`)
     index/<partition>/<token>/             a shard; nobody writes to it once it is published
     index/.locks/<partition>
 
@@ -19,18 +19,18 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
-import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dataflow_assets.errors import IndexMissing, SearchIndexError
-from dataflow_assets.index.base import Candidate, Generation, Hit, IndexQuery, Point, Publication
+from dataflow_assets.index.base import Candidate, Generation, Hit, IndexQuery, Point, Publication, Use
 from dataflow_assets.index.fusion import rank
+from dataflow_assets.index.pointers import POINTER, Pointers, sync
 from dataflow_assets.index.points import (
     BATCH,
     BATCH_FLOATS,
@@ -40,6 +40,7 @@ from dataflow_assets.index.points import (
     checked_partition,
     dense_vector,
     is_chunk_id,
+    library_of,
     point_id,
     storable,
 )
@@ -47,7 +48,6 @@ from dataflow_assets.index.points import (
 if TYPE_CHECKING:
     import qdrant_edge as edge
 
-_POINTER: Final = "published.json"
 _COPY_BYTES: Final = 1 << 20
 
 
@@ -63,47 +63,50 @@ class EdgeIndex:
     def __init__(self, folder: Path, *, hnsw_threshold: int = 50_000) -> None:
         self._folder = folder
         self._hnsw_threshold = hnsw_threshold
+        self._pointers = Pointers(folder)
 
     @contextmanager
     def write(self, generation: Generation, *, fresh: bool = False) -> Iterator[EdgeWriter]:
         """Change a partition; see `SearchIndex.write`. A block that changes nothing publishes nothing new."""
-        home = self._folder / checked_partition(generation.partition)
-        with _filesystem(f"write the index of {generation.partition}"):
+        partition = checked_partition(generation.partition)
+        home = self._folder / partition
+        with _filesystem(f"write the index of {partition}"):
             home.mkdir(parents=True, exist_ok=True)
-            with self._locked(generation.partition):
-                published = self.published(generation.partition)
-                _clean(home, keep=published.name if published else None)
-        carry = published is not None and not fresh and _carries(published.generation, generation)
+            with self._locked(partition):
+                there = self._pointers.generations(partition)
+                _clean(home, keep={publication.name for publication in there.values()})
+        published = there.get(generation.name)
+        carry = published is not None and not fresh and published.generation.dimension == generation.dimension
         writer = EdgeWriter(
             generation,
             home / secrets.token_hex(8),
             source=home / published.name if published is not None and carry else None,
-            lock=lambda: self._locked(generation.partition),
+            lock=lambda: self._locked(partition),
             hnsw_threshold=self._hnsw_threshold,
         )
         try:
             yield writer
             if published is not None and carry and not writer.changed:
                 if dict(published.generation.description) != dict(generation.description):
-                    self._point(Publication(generation, published.points, published.name))
+                    self._publish(Publication(generation, published.points, published.name))
                 return
-            with _filesystem(f"publish the index of {generation.partition}"):
+            with _filesystem(f"publish the index of {partition}"):
                 points = writer.finish()
-                self._point(Publication(generation, points, writer.folder.name))
+                self._publish(Publication(generation, points, writer.folder.name))
         except BaseException:
             writer.abandon()
             raise
 
     @contextmanager
-    def read(self, partition: str) -> Iterator[EdgeReader]:
-        """Open the published state; see `SearchIndex.read`."""
-        if self.published(partition) is None:
-            raise IndexMissing(f"Nothing has been indexed yet for {partition}: run the library first.")
+    def read(self, partition: str, generation: str | None = None) -> Iterator[EdgeReader]:
+        """Open a published state; see `SearchIndex.read`."""
+        if self._find(partition, generation) is None:
+            raise _missing(partition, generation)
         with _filesystem(f"open the index of {partition}"):
             with self._locked(partition):
-                published = self.published(partition)
+                published = self._find(partition, generation)
                 if published is None:
-                    raise IndexMissing(f"Nothing has been indexed yet for {partition}: run the library first.")
+                    raise _missing(partition, generation)
                 shard = _load(self._folder / partition / published.name)
         try:
             yield EdgeReader(shard, published)
@@ -112,35 +115,61 @@ class EdgeIndex:
             del shard
 
     def published(self, partition: str) -> Publication | None:
-        """What is published; reads one small file."""
-        path = self._folder / checked_partition(partition) / _POINTER
-        try:
-            said = json.loads(path.read_bytes())
-            return Publication(
-                Generation(partition, said["generation"], said["dimension"], said["description"]),
-                said["points"],
-                said["folder"],
-            )
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SearchIndexError(
-                f"{path} cannot be read ({type(error).__name__}): remove the folder {path.parent} and run the library again."
-            ) from error
+        """What is in use; reads two small files."""
+        return self._pointers.published(partition)
+
+    def in_use(self, library: str) -> dict[str, Publication]:
+        """What is in use of a library; see `SearchIndex.in_use`."""
+        return self._pointers.in_use(library)
+
+    def generations(self, partition: str) -> dict[str, Publication]:
+        """Everything that is published of the partition; reads one small file."""
+        return self._pointers.generations(partition)
+
+    def usage(self, library: str) -> Use | None:
+        """Which generation of a library is in use."""
+        return self._pointers.usage(library)
+
+    def use(self, library: str, generation: str) -> None:
+        """Put a generation of a library into use; see `SearchIndex.use`."""
+        with _filesystem(f"put a generation of {library} into use"), self._locked(f"{checked_partition(library)}~use"):
+            self._pointers.use(library, generation)
+
+    def remove(self, partition: str, generation: str) -> None:
+        """Remove a generation that is not in use; a reader that has it open keeps what it reads."""
+        library = library_of(checked_partition(partition))
+        with (
+            _filesystem(f"remove a generation of {partition}"),
+            self._locked(f"{library}~use"),
+            self._locked(partition),
+        ):
+            use, there = self._pointers.usage(library), dict(self._pointers.generations(partition))
+            if generation not in there:
+                return
+            if use is None or use.generation == generation:
+                raise SearchIndexError(f"The generation {generation} of {library} is in use, and is not removed.")
+            del there[generation]
+            self._pointers.put(partition, there)
+            _clean(self._folder / partition, keep={publication.name for publication in there.values()})
 
     def drop(self, partition: str) -> None:
         """Remove everything of a partition; a reader that has it open keeps what it reads."""
         home = self._folder / checked_partition(partition)
-        if not home.exists():
-            return
-        with _filesystem(f"remove the index of {partition}"), self._locked(partition):
-            with suppress(FileNotFoundError):
-                (home / _POINTER).unlink()
-            shutil.rmtree(home)
+        library = library_of(partition)
+        if home.exists():
+            with _filesystem(f"remove the index of {partition}"), self._locked(partition):
+                with suppress(FileNotFoundError):
+                    (home / POINTER).unlink()
+                shutil.rmtree(home)
+        with _filesystem(f"remove the index of {partition}"), self._locked(f"{library}~use"):
+            self._pointers.forget(library)
 
     def partitions(self) -> list[str]:
         """The partitions with a published state; looks at file names alone."""
-        return sorted(path.parent.name for path in self._folder.glob(f"[!.]*/{_POINTER}"))
+        return self._pointers.partitions()
+
+    def _find(self, partition: str, generation: str | None) -> Publication | None:
+        return self.published(partition) if generation is None else self.generations(partition).get(generation)
 
     @contextmanager
     def _locked(self, partition: str) -> Iterator[None]:
@@ -153,27 +182,15 @@ class EdgeIndex:
         finally:
             os.close(descriptor)
 
-    def _point(self, publication: Publication) -> None:
-        """Make a folder the published state, and remove the one that was."""
-        generation = publication.generation
-        home = self._folder / generation.partition
-        said = {
-            "generation": generation.name,
-            "description": dict(generation.description),
-            "dimension": generation.dimension,
-            "points": publication.points,
-            "folder": publication.name,
-        }
-        with self._locked(generation.partition):
-            draft = home / f"{_POINTER}.new"
-            with draft.open("w", encoding="utf-8") as file:
-                json.dump(said, file, indent=2)
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(home / _POINTER)
-            _sync(home)
-            _clean(home, keep=publication.name)
+    def _publish(self, publication: Publication) -> None:
+        """Make a folder the published state of its generation, and remove the one that was."""
+        partition, name = publication.generation.partition, publication.generation.name
+        with self._locked(partition):
+            there = {**self._pointers.generations(partition), name: publication}
+            self._pointers.put(partition, there)
+            _clean(self._folder / partition, keep={one.name for one in there.values()})
+        with self._locked(f"{library_of(partition)}~use"):
+            self._pointers.begin(library_of(partition), name)
 
 
 class EdgeWriter:
@@ -233,6 +250,15 @@ class EdgeWriter:
             ids: list[Any] = [point_id(chunk_id) for chunk_id in chunk_ids[start : start + BATCH]]
             self._update(edge.UpdateOperation.delete_points(ids))
 
+    def delete_documents(self, document_ids: Sequence[str]) -> None:
+        """Remove every point of documents; one that is not there is no error."""
+        import qdrant_edge as edge
+
+        for start in range(0, len(document_ids), BATCH):
+            among = edge.MatchAny(list(document_ids[start : start + BATCH]))
+            wanted = edge.Filter(must=[edge.FieldCondition("document_id", match=among)])
+            self._update(edge.UpdateOperation.delete_points_by_filter(wanted))
+
     def finish(self) -> int:
         """Bring everything to disk and close the shard.
 
@@ -250,8 +276,8 @@ class EdgeWriter:
             shard.close()
         self._shard = None
         for path in self.folder.rglob("*"):
-            _sync(path)
-        _sync(self.folder)
+            sync(path)
+        sync(self.folder)
         return points
 
     def abandon(self) -> None:
@@ -295,6 +321,14 @@ class EdgeReader:
     def count(self) -> int:
         """Number of points."""
         return self._publication.points
+
+    def document_ids(self) -> set[str]:
+        """The documents that have points."""
+        import qdrant_edge as edge
+
+        with _engine(f"read the index of {self.generation.partition}"):
+            found = self._shard.facet(edge.FacetRequest("document_id", limit=max(1, self.count()), exact=True))
+            return {str(hit.value) for hit in found.hits}
 
     def search(self, query: IndexQuery) -> list[Hit]:
         """Answer a query, best first."""
@@ -361,8 +395,10 @@ class EdgeReader:
             return self._shard.query_batch(edge.QueryBatchRequest(requests))
 
 
-def _carries(published: Generation, wanted: Generation) -> bool:
-    return (published.name, published.dimension) == (wanted.name, wanted.dimension)
+def _missing(partition: str, generation: str | None) -> IndexMissing:
+    if generation is None:
+        return IndexMissing(f"Nothing has been indexed yet for {partition}: run the library first.")
+    return IndexMissing(f"{partition} has no generation {generation}.")
 
 
 MADV_DONTNEED = 4
@@ -470,19 +506,11 @@ def _filesystem(what: str) -> Iterator[None]:
         raise SearchIndexError(f"Could not {what}: {error.strerror or error} ({error.filename}).") from error
 
 
-def _clean(home: Path, *, keep: str | None) -> None:
+def _clean(home: Path, *, keep: Set[str]) -> None:
     """Remove what is not published: former states, and what killed writers left. The lock is held, and the only writer's."""
     for path in home.iterdir():
-        if path.is_dir() and path.name != keep:
+        if path.is_dir() and path.name not in keep:
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _copy_tree(source: Path, target: Path) -> None:

@@ -14,6 +14,7 @@ reciprocal ranks: 0.89, 1.14, 0.97, 1.00.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dataflow_assets.index.base import Candidate, IndexQuery
 
@@ -47,3 +48,24 @@ def rank(candidates: Sequence[Candidate], query: IndexQuery) -> list[tuple[int, 
         ]
     scored.sort(key=lambda pair: (-pair[1], candidates[pair[0]].chunk_id))
     return scored[: query.limit]
+
+
+def comparable(spaces: Sequence[Sequence[Candidate]]) -> dict[str, Candidate]:
+    """Make similarities of different embedding models comparable: each counts as a share of its model's best.
+
+    What one model calls 0.3 another calls 0.7, so as they are the candidates of one model would stand above all others.
+
+    Args:
+        spaces: Candidates by model.
+
+    Returns:
+        The candidates by chunk id, with similarities of at most 1.
+    """
+    found: dict[str, Candidate] = {}
+    for candidates in spaces:
+        best = max((c.semantic for c in candidates if c.semantic is not None), default=0.0)
+        for candidate in candidates:
+            if candidate.semantic is not None and best > 0:
+                candidate = replace(candidate, semantic=candidate.semantic / best)
+            found.setdefault(candidate.chunk_id, candidate)
+    return found

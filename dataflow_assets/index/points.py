@@ -48,6 +48,11 @@ def checked_partition(partition: str) -> str:
     return partition
 
 
+def library_of(partition: str) -> str:
+    """Name the library that a partition belongs to."""
+    return partition.partition(".")[0]
+
+
 def point_id(chunk_id: str) -> uuid.UUID:
     """Make a point's id of a chunk's: the same 128 bits.
 

@@ -16,6 +16,7 @@ texts that are left get that as their outcome). The first call goes alone, so th
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import queue
 import random
@@ -99,6 +100,7 @@ class Asking(Generic[Tag]):
         check: Whether an answer is one, beyond what the question itself can tell.
         parked: Which texts are not to be asked about here and now, and why: they wait.
         tally: Is added to.
+        slow: Whether making the next text may take long: then it is awaited in a thread, and sent alone as soon as it is there.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Asking(Generic[Tag]):
         check: Check | None = None,
         parked: Parked | None = None,
         tally: Tally | None = None,
+        slow: bool = False,
     ) -> None:
         self.tally = tally if tally is not None else Tally()
         self._question = question
@@ -121,6 +124,7 @@ class Asking(Generic[Tag]):
         self._manners = manners
         self._check = check
         self._parked = parked
+        self._slow = slow
         self._gate = Gate(manners)
         self._stop: Outcome | None = None
         self._fatal: DataflowError | None = None
@@ -210,6 +214,12 @@ class Asking(Generic[Tag]):
                 if self._elsewhere:
                     await self._look_elsewhere()
                 continue
+            if self._slow:
+                one = await self._await_text(texts)
+                for new in await self._unanswered(one):
+                    self._send([new])
+                ended = not one
+                continue
             batch: list[tuple[Tag, str]] = []
             for pair in texts:
                 batch.append(pair)
@@ -222,6 +232,17 @@ class Asking(Generic[Tag]):
             call = self._pack(call, await self._unanswered(batch))
         if call:
             self._send(call)
+
+    async def _await_text(self, texts: Iterator[tuple[Tag, str]]) -> list[tuple[Tag, str]]:
+        """Take one text that is still being made, while calls in flight go on; none at the end."""
+        taking = asyncio.get_running_loop().run_in_executor(None, lambda: list(itertools.islice(texts, 1)))
+        while not (await asyncio.wait([taking], timeout=OTHERS_SECONDS))[0]:
+            if self._elsewhere:
+                await self._look_elsewhere()
+        one = await taking
+        self._read_in += len(one)
+        self._bytes_in_hand += sum(len(text) for _, text in one)
+        return one
 
     def _pack(self, call: list[_Text[Tag]], texts: Sequence[_Text[Tag]]) -> list[_Text[Tag]]:
         """Add texts to a call, sending each that is full; give the one that is not."""

@@ -167,6 +167,8 @@ class Prompt:
     """JSON Schema of the answer: every property required, no additional ones."""
     max_tokens: int
     """What the answer may be long, without thinking."""
+    images: tuple[bytes, ...] = ()
+    """Pictures, PNG, that the model sees before `user`; only Claude takes them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ and not chained to it: its errors carry the request with its headers, and repeat
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import os
 import re
@@ -150,7 +151,7 @@ class ClaudeModel:
             "model": self._name,
             "max_tokens": max(1, min(room, max_output_tokens(self._name))),
             "system": [system],
-            "messages": [{"role": "user", "content": encodable(prompt.user)}],
+            "messages": [{"role": "user", "content": _content(prompt)}],
             "output_config": {"format": shape, **({"effort": effort} if effort else {})},
             **({"thinking": dict(thinking)} if thinking else {}),
         }
@@ -281,6 +282,18 @@ class ClaudeBatches:
                 await lines.close()
 
         return await self._model.ask(call, READ_SECONDS)
+
+
+def _content(prompt: Prompt) -> str | list[dict[str, Any]]:
+    """Give what is said: a text, after pictures where there are any, as the makers of the models advise."""
+    said = encodable(prompt.user)
+    if not prompt.images:
+        return said
+    sources = (
+        {"type": "base64", "media_type": "image/png", "data": base64.b64encode(image).decode("ascii")}
+        for image in prompt.images
+    )
+    return [*({"type": "image", "source": source} for source in sources), {"type": "text", "text": said}]
 
 
 def _completion(message: Any, allowance: Allowance) -> Completion:

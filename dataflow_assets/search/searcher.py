@@ -1,96 +1,79 @@
-"""Hybrid search over the published indexes of a home."""
+"""From a question to ranked results, over the published indexes of a home.
+
+What belongs here: the steps of an answer and what may go wrong between them. What does not: what the question means (`query`),
+fetching (`candidates`), the features that reorder (`reranking`), opening a home (`api`).
+"""
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from dataflow_assets.errors import ConfigurationError, DataflowError, IndexMissing, ModelError
-from dataflow_assets.index.base import Candidate, IndexQuery, IndexReader, Mode, SearchIndex
-from dataflow_assets.index.fusion import rank
+from dataflow_assets.errors import ConfigurationError, DataflowError, ModelError, SearchIndexError
+from dataflow_assets.index.base import IndexQuery, IndexReader, Mode, Publication, SearchIndex
+from dataflow_assets.index.points import is_chunk_id
 from dataflow_assets.models.base import Asked, Embedder
+from dataflow_assets.search.candidates import RERANKED, Found, Wish, at_most, fetch, space_of
+from dataflow_assets.search.evidence import result_of
+from dataflow_assets.search.filters import narrowing
+from dataflow_assets.search.passages import neighbours, passage_of
+from dataflow_assets.search.query import understand
+from dataflow_assets.search.readers import Readers
+from dataflow_assets.search.reranking import Judged, question_of, rerank
+from dataflow_assets.search.results import Passage, Scores, SearchAnswer, SearchResult
 from dataflow_assets.settings import SearchSettings
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FILTERS = ("document_id", "doc_type", "language", "tags", "source_uri")
-"""What a search can be narrowed to."""
+Made = TypeVar("Made")
+
 MAX_QUERY = 8_000
 """Characters of a query that are looked at; a longer one is cut."""
-MAX_HIGHLIGHTS = 20
-
-_WORD = re.compile(r"\w+")
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """One chunk that answers a query. All positions are in the document's text."""
-
-    chunk_id: str
-    document_id: str
-    library: str
-    title: str
-    source_uri: str
-    score: float
-    text: str
-    """The chunk's own text."""
-    corrected_text: str | None
-    start_position: int
-    end_position: int
-    heading_path: tuple[str, ...]
-    highlights: tuple[tuple[int, int], ...]
-    """Start and end, in `text`, of the query's words."""
-    doc_type: str
-    language: str
-    tags: tuple[str, ...]
+MAX_RESULTS = 1_000
+MODES = ("hybrid", "semantic", "keyword")
+MOST_RERANKED = 200
+"""Candidates that are reranked here at most."""
+MANY = 5_000
+"""Candidates of a side that are looked through at most for what the engine cannot filter."""
 
 
-@dataclass(frozen=True, slots=True)
-class SearchAnswer:
-    """The results of a query, best first."""
+class ModelReranker(Protocol):
+    """A reranking model, and who pays for it."""
 
-    query: str
-    mode: Mode
-    results: tuple[SearchResult, ...]
-    took_ms: float
-    notes: tuple[str, ...] = ()
-    """What a person should know, such as a library that has no index yet."""
+    def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
+        """Give how well texts answer a question, a score for each.
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give the answer as JSON says it."""
-        said = asdict(self)
-        if not self.notes:
-            del said["notes"]
-        return said
+        Raises:
+            DataflowError: It cannot be asked, or did not judge every text.
+        """
 
 
 class Searcher:
-    """Answers questions from the published indexes; safe to keep, for a new publication is seen by the next question.
+    """Answers questions from the published indexes; safe to keep, and for threads: a new publication is seen by the next question.
 
     Args:
         index: The index of the home.
-        libraries: Library -> its search settings.
+        libraries: Library -> its search settings; or what gives them, and is asked with every question.
         embedder_for: Makes the embedder that an index's description names.
+        reranker_for: Gives the reranking model of a library; None where its results are reranked here.
     """
 
     def __init__(
         self,
         index: SearchIndex,
-        libraries: Mapping[str, SearchSettings],
+        libraries: Mapping[str, SearchSettings] | Callable[[], Mapping[str, SearchSettings]],
         embedder_for: Callable[[Mapping[str, Any]], Embedder],
+        reranker_for: Callable[[str], ModelReranker | None] = lambda library: None,
     ) -> None:
-        self._index = index
-        self._libraries = libraries
+        self._libraries = libraries if callable(libraries) else lambda: libraries
         self._embedder_for = embedder_for
+        self._reranker_for = reranker_for
         self._embedders: dict[str, Embedder] = {}
-        self._open: dict[str, tuple[str, IndexReader, ExitStack]] = {}
+        self._readers = Readers(index)
 
     def __enter__(self) -> Searcher:
         return self
@@ -102,9 +85,21 @@ class Searcher:
 
     def close(self) -> None:
         """Close the indexes."""
-        for _, _, stack in self._open.values():
-            stack.close()
-        self._open.clear()
+        self._readers.close()
+
+    def forget_models(self) -> None:
+        """Make embedders anew when they are needed next, since settings changed."""
+        self._embedders = {}
+
+    def in_use(self, library: str) -> dict[str, Publication]:
+        """Give what is in use of a library, by partition."""
+        return self._readers.in_use(library)
+
+    def publications(self, libraries: Sequence[str] = ()) -> dict[str, str]:
+        """Name the published states of libraries, by partition; of all if none is named."""
+        known = self._libraries()
+        names = [name for name in libraries if name in known] if libraries else list(known)
+        return {p: said.name for name in names for p, said in self._readers.in_use(name).items()}
 
     def search(
         self,
@@ -114,6 +109,11 @@ class Searcher:
         mode: Mode = "hybrid",
         top_k: int | None = None,
         filters: Mapping[str, str | Sequence[str]] | None = None,
+        min_similarity: float | None = None,
+        rerank: bool = True,
+        per_document: int | None = None,
+        passages: bool = False,
+        explain: bool = False,
     ) -> SearchAnswer:
         """Answer a question.
 
@@ -122,51 +122,201 @@ class Searcher:
             libraries: Where to look; everywhere if empty.
             mode: By meaning and words, by meaning, or by words.
             top_k: How many results; the libraries' setting if left out.
-            filters: Key -> the value a result must have, or values of which it must have one.
+            filters: Key -> the value a result must have, or values of which it must have one; see `filters.FILTERS`.
+            min_similarity: Below this cosine similarity a chunk is no answer, unless words of the question stand in it; the
+                libraries' setting if left out.
+            rerank: Whether hybrid results are reranked. The other modes show what one side alone says.
+            per_document: How many results one document may have; any number if left out.
+            passages: Whether each result comes with its neighbours as a `passage`.
+            explain: Whether each result says how it came by its place.
 
         Raises:
             ConfigurationError: An empty question, an unknown library or filter.
         """
         started = time.perf_counter()
+
+        def answered() -> tuple[Wish, tuple[SearchResult, ...]]:
+            asked = self._understood(text, libraries, mode, top_k, filters, min_similarity)
+            found = self._ranked(asked, rerank=rerank, per_document=per_document)
+            words = question_of(asked.text, asked.understood).words
+            around = _passages(found) if passages else {}
+            return asked, tuple(
+                result_of(
+                    each.payload,
+                    each.final,
+                    words,
+                    passage=around.get(each.candidate.chunk_id),
+                    scores=_scores(each) if explain else None,
+                )
+                for each in found
+            )
+
+        asked, results = self._again_if_gone(answered)
+        return SearchAnswer(
+            query=text,
+            mode=mode,
+            results=results,
+            took_ms=round((time.perf_counter() - started) * 1000, 3),
+            notes=tuple(asked.notes),
+            understood=asked.understood,
+            publications={opened.partition: opened.name for opened in asked.opened},
+        )
+
+    def around(
+        self, chunk_id: str, *, before: int = 1, after: int = 1, libraries: Sequence[str] = ()
+    ) -> Passage | None:
+        """Read around a chunk; None where the libraries have no such chunk."""
+        known = self._libraries()
+        names = [name for name in libraries if name in known] if libraries else list(known)
+        if not is_chunk_id(chunk_id):
+            return None
+
+        def read() -> Passage | None:
+            for opened in self._readers.of(names):
+                payload = opened.reader.payloads([chunk_id]).get(chunk_id)
+                if payload is not None:
+                    return passage_of(neighbours(opened.reader, [payload], before, after)[0])
+            return None
+
+        return self._again_if_gone(read)
+
+    def _again_if_gone(self, act: Callable[[], Made]) -> Made:
+        """Do something once more where what was opened is gone: a run or a takeover replaced it, and it was removed."""
+        try:
+            return act()
+        except SearchIndexError:
+            self._readers.close()
+            return act()
+
+    # ---- what is asked
+
+    def _understood(
+        self,
+        text: str,
+        libraries: Sequence[str],
+        mode: Mode,
+        top_k: int | None,
+        filters: Mapping[str, str | Sequence[str]] | None,
+        min_similarity: float | None,
+    ) -> Wish:
         asked = text[:MAX_QUERY]
         if not asked.strip():
             raise ConfigurationError("The query is empty: say what to look for.")
-        names = list(dict.fromkeys(libraries)) or list(self._libraries)
-        for name in names:
-            if name not in self._libraries:
-                raise ConfigurationError(
-                    f"There is no library {name!r}. There are: {', '.join(self._libraries) or 'none'}."
-                )
-        for key in filters or ():
-            if key not in FILTERS:
-                raise ConfigurationError(f"Results cannot be filtered by {key!r}; allowed are {', '.join(FILTERS)}.")
-        limit = top_k or max((self._libraries[name].top_k for name in names), default=10)
-        found: list[tuple[Candidate, IndexReader]] = []
-        notes = []
-        query = IndexQuery(asked, None, mode, limit, filters=dict(filters or {}))
-        for name in names:
-            settings = self._libraries[name]
-            readers = self._readers(name)
-            if not readers:
-                notes.append(f"{name} has no index yet: run `dataflow run {name}`.")
-            query = replace(
-                query,
-                semantic_weight=settings.semantic_weight,
-                keyword_weight=settings.keyword_weight,
-                prefetch=settings.prefetch_factor * limit,
+        if mode not in MODES:
+            raise ConfigurationError(f"There is no mode {str(mode)[:100]!r}; allowed are {', '.join(MODES)}.")
+        if top_k is not None and not 1 <= top_k <= MAX_RESULTS:
+            raise ConfigurationError(
+                f"A search gives 1 to {MAX_RESULTS:,} results; {top_k} is not among these numbers."
             )
-            for reader in readers:
-                vector = None
-                if mode != "keyword":
-                    vector, problem = self._vector(reader, asked, mode)
-                    if problem is not None and (note := f"{name} is searched by words alone: {problem}") not in notes:
-                        notes.append(note)
-                found.extend((candidate, reader) for candidate in reader.candidates(replace(query, vector=vector)))
-        results = self._results(found, query, asked)
-        return SearchAnswer(text, mode, results, round((time.perf_counter() - started) * 1000, 3), tuple(notes))
+        known = self._libraries()
+        narrowed = narrowing(filters or {})
+        names = list(dict.fromkeys(libraries)) or list(known)
+        for name in names:
+            if name not in known:
+                listed = ", ".join(list(known)[:20]) or "none"
+                raise ConfigurationError(f"There is no library {name[:100]!r}. There are: {listed}.")
+        if narrowed.libraries is not None:
+            if unknown := sorted(narrowed.libraries.difference(names)):
+                raise ConfigurationError(
+                    f"There is no library {unknown[0][:100]!r} among those that are searched: {', '.join(names[:20])}."
+                )
+            names = [name for name in names if name in narrowed.libraries]
+        settings = {name: known[name] for name in names}
+        limit = top_k or max((each.top_k for each in settings.values()), default=10)
+        semantic = sum(each.semantic_weight for each in settings.values()) or 0.6
+        keyword = sum(each.keyword_weight for each in settings.values()) or (0.4 if not settings else 0.0)
+        understood = understand(asked, semantic, keyword)
+        opened = self._readers.of(names)
+        there = {each.library for each in opened}
+        return Wish(
+            text=asked,
+            query=IndexQuery(
+                asked,
+                None,
+                mode,
+                limit,
+                semantic_weight=understood.semantic_weight,
+                keyword_weight=understood.keyword_weight,
+                filters=narrowed.engine,
+            ),
+            understood=understood,
+            narrowing=narrowed,
+            libraries=settings,
+            opened=opened,
+            limit=limit,
+            min_similarity=min_similarity,
+            notes=([] if len(text) <= MAX_QUERY else [f"Only the first {MAX_QUERY:,} characters were looked at."])
+            + [f"{name} has no index yet: run `dataflow run {name}`." for name in names if name not in there],
+        )
+
+    # ---- candidates
+
+    def _ranked(self, asked: Wish, *, rerank: bool, per_document: int | None) -> list[Found]:
+        """Fetch, rank and rerank; where what the caller wants leaves too little, look further."""
+        if per_document is not None and per_document < 1:
+            raise ConfigurationError(f"A document has at least 1 result; {per_document} is less.")
+        most = per_document or MANY
+        vectors = self._vectors(asked)
+        picky = per_document is not None or asked.narrowing.late
+        wanted = asked.limit * 2 + RERANKED if picky else None
+        while True:
+            found, more = fetch(asked, vectors, wanted)
+            if wanted is None or not more or wanted >= MANY or len(at_most(found, most)) >= asked.limit:
+                break
+            wanted = min(5 * wanted, MANY)
+        if rerank and asked.query.mode == "hybrid":
+            found = self._reranked(asked, _enough(found, asked.limit, most))
+        return at_most(found, most)[: asked.limit]
+
+    def _reranked(self, asked: Wish, found: list[Found]) -> list[Found]:
+        judged = self._judged_by_models(asked, found)
+        if judged is None:
+            # What comes after these has a lower score already, and no feature lowers one.
+            first = [(each.score, each.payload) for each in found[:MOST_RERANKED]]
+            judged = rerank(question_of(asked.text, asked.understood), first)
+        for each, judgement in zip(found, judged, strict=False):
+            each.judged = judgement
+        found.sort(key=lambda each: (-each.final, each.candidate.chunk_id))
+        return found
+
+    # ---- models
+
+    def _judged_by_models(self, asked: Wish, found: Sequence[Found]) -> list[Judged] | None:
+        """Have a model rerank, where every library asked names the same one; None where that cannot be."""
+        names = {settings.rerank for settings in asked.libraries.values()}
+        if len(names) != 1 or not found or names == {"local"}:
+            return None
+        judged: dict[int, Judged] = {}
+        for library in dict.fromkeys(each.payload["library"] for each in found):
+            places = [n for n, each in enumerate(found) if each.payload["library"] == library]
+            texts = [_whole(found[n].payload) for n in places]
+            try:
+                reranker = self._reranker_for(library)
+                if reranker is None:
+                    return None
+                scores = reranker.scores(asked.text, texts)
+            except DataflowError as error:
+                note = f"Results are reranked here, without {', '.join(names)}: {error}"
+                if note not in asked.notes:
+                    asked.notes.append(note)
+                return None
+            judged.update((n, Judged(score, {"rerank": score})) for n, score in zip(places, scores, strict=True))
+        return [judged[n] for n in range(len(found))]
+
+    def _vectors(self, asked: Wish) -> dict[str, NDArray[np.float32] | None]:
+        """Embed a question once for each model; where a paid model cannot be asked, words have to do."""
+        vectors: dict[str, NDArray[np.float32] | None] = {}
+        if asked.query.mode == "keyword":
+            return vectors
+        for opened in asked.opened:
+            space = space_of(opened.reader)
+            if space not in vectors:
+                vectors[space], problem = self._vector(opened.reader, asked.text, asked.query.mode)
+                if problem is not None:
+                    asked.notes.append(f"{opened.library} is searched by words alone: {problem}")
+        return vectors
 
     def _vector(self, reader: IndexReader, text: str, mode: Mode) -> tuple[NDArray[np.float32] | None, str | None]:
-        """Embed a question; where a paid model cannot be asked, words have to do, and the second value says why."""
         try:
             embedder = self._embedder(reader)
             found = next(iter(embedder.vectors([Asked("question", text)], kind="query")))
@@ -182,77 +332,42 @@ class Searcher:
         # NaN: a question without tokens has no vector
         return (found.vector if found.vector[0] == found.vector[0] else None), None
 
-    def _results(
-        self, found: Sequence[tuple[Candidate, IndexReader]], query: IndexQuery, text: str
-    ) -> tuple[SearchResult, ...]:
-        unique: dict[str, tuple[Candidate, IndexReader]] = {}
-        for candidate, reader in found:  # a library that is moving into buckets may hold a chunk twice
-            unique.setdefault(candidate.chunk_id, (candidate, reader))
-        candidates = list(unique.values())
-        ranked = rank([candidate for candidate, _ in candidates], query)
-        wanted: dict[int, list[str]] = {}
-        for n, _ in ranked:
-            wanted.setdefault(id(candidates[n][1]), []).append(candidates[n][0].chunk_id)
-        payloads: dict[str, Mapping[str, Any]] = {}
-        for reader in {id(reader): reader for _, reader in candidates}.values():
-            payloads.update(reader.payloads(wanted.get(id(reader), [])))
-        words = {word.lower() for word in _WORD.findall(text) if len(word) > 2}
-        return tuple(
-            _result(payloads[candidates[n][0].chunk_id], score, words)
-            for n, score in ranked
-            if candidates[n][0].chunk_id in payloads
-        )
-
-    def _readers(self, library: str) -> list[IndexReader]:
-        partitions = [p for p in self._index.partitions() if p == library or p.startswith(f"{library}.")]
-        return [reader for partition in partitions if (reader := self._reader(partition)) is not None]
-
-    def _reader(self, partition: str) -> IndexReader | None:
-        published = self._index.published(partition)
-        kept = self._open.get(partition)
-        if kept is not None and published is not None and kept[0] == published.name:
-            return kept[1]
-        if kept is not None:
-            self._open.pop(partition)[2].close()
-        if published is None:
-            return None
-        stack = ExitStack()
-        try:
-            reader = stack.enter_context(self._index.read(partition))
-        except IndexMissing:
-            return None
-        self._open[partition] = (published.name, reader, stack)
-        return reader
-
     def _embedder(self, reader: IndexReader) -> Embedder:
-        generation = reader.generation
-        if generation.name not in self._embedders:
-            self._embedders[generation.name] = self._embedder_for(generation.description)
-        return self._embedders[generation.name]
+        embedders, space = self._embedders, space_of(reader)
+        if space not in embedders:
+            embedders[space] = self._embedder_for(reader.generation.description)
+        return embedders[space]
 
 
-def _result(payload: Mapping[str, Any], score: float, words: set[str]) -> SearchResult:
-    text = str(payload["text"])
-    spans: list[tuple[int, int]] = []
-    for match in _WORD.finditer(text):
-        if match.group().lower() in words:
-            spans.append(match.span())
-            if len(spans) == MAX_HIGHLIGHTS:
-                break
-    return SearchResult(
-        chunk_id=payload["chunk_id"],
-        document_id=payload["document_id"],
-        library=payload["library"],
-        title=payload["title"],
-        source_uri=payload["source_uri"],
-        score=round(score, 6),
-        text=text,
-        corrected_text=payload["corrected_text"],
-        start_position=payload["start_position"],
-        end_position=payload["end_position"],
-        heading_path=tuple(payload["heading_path"]),
-        highlights=tuple(spans),
-        doc_type=payload["doc_type"],
-        language=payload["language"],
-        tags=tuple(payload["tags"]),
+def _enough(found: list[Found], limit: int, per_document: int) -> list[Found]:
+    """Give so many of the first that reranking can choose among them, and the limits of the caller leave enough."""
+    end = max(limit, RERANKED)
+    while end < len(found) and len(at_most(found[:end], per_document)) < limit:
+        end += RERANKED
+    return found[:end]
+
+
+def _passages(found: Sequence[Found]) -> dict[str, Passage]:
+    """Read around results, by chunk id."""
+    passages = {}
+    for reader in {id(each.reader): each.reader for each in found}.values():
+        mine = [each for each in found if each.reader is reader]
+        for each, around in zip(mine, neighbours(reader, [m.payload for m in mine], 1, 1), strict=True):
+            passages[each.candidate.chunk_id] = passage_of(around)
+    return passages
+
+
+def _scores(found: Found) -> Scores:
+    return Scores(
+        semantic=found.candidate.semantic,
+        keyword=found.candidate.keyword,
+        fused=found.score,
+        final=found.final,
+        features=found.judged.features if found.judged is not None else {},
     )
+
+
+def _whole(payload: Mapping[str, Any]) -> str:
+    """Give a chunk as a reranking model reads it: under its headings."""
+    above = " > ".join([str(payload["title"]), *payload["heading_path"]])
+    return f"{above}\n\n{payload['corrected_text'] or payload['text']}"

@@ -1,12 +1,15 @@
 """What the rest of the house knows of a source, and the one place where settings become a source.
 
 A source lists cheap references and fetches the bytes of one. Everything else (what changed, what left, what was seen
-before) is decided by the tables. Two things it may do besides, so that streams and pushed documents fit:
+before) is decided by the tables. Three things it may do besides, so that streams and pushed documents fit:
 
 - `partial`: a listing names only what changed since the last one. What it does not name stays; what left is named with
-  `Item.gone`. Such a source keeps its place in its folder (`Context.cache`) and moves it in `stored`, which is called once
-  the rows are safe: a run that is killed before is given the same items again.
-- `Item.content`: the bytes came with the reference, by a push or because listing is fetching; `fetch` is not asked.
+  `Item.gone`; of an item that is named more than once, what is said last counts. Such a source keeps its place in its folder
+  (`Context.cache`) and moves it in `stored`, which is called once the rows are safe and nothing failed or waits for a person:
+  a run that is killed before is given the same items again.
+- A source that never ends ends its listing where it has nothing more for now, or enough for one run.
+- Bytes that came with the reference, by a push or because listing is fetching, lie in the source's folder until `stored`;
+  `fetch` gives them from there.
 """
 
 from __future__ import annotations

@@ -303,6 +303,27 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class EvaluationFigures:
+    """How well a generation of the index found what it should."""
+
+    at: str
+    """When it was measured; UTC."""
+    generation: str
+    kind: str
+    """`golden` for golden queries, `headings` for questions made from headings."""
+    questions: int
+    k: int
+    """Results of a question that count."""
+    recall: float
+    mrr: float
+    ndcg: float
+    in_use: bool = False
+    """Whether searches read this generation when the report was made."""
+    refused: bool = False
+    """Whether the gate kept it from taking over then."""
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """Everything that a quality report shows of a library."""
 
@@ -343,6 +364,8 @@ class Figures:
     embeddings: tuple[EmbeddingFigures, ...] = ()
     generations: int = 0
     """Index generations that hold points; more than one only while a model is being changed."""
+    evaluations: tuple[EvaluationFigures, ...] = ()
+    """How well searches found what they should, oldest first."""
     calls: tuple[CallFigures, ...] = ()
     failed_calls: tuple[FailedCalls, ...] = ()
     cost_usd: float = 0.0
@@ -449,7 +472,8 @@ class Figures:
 def headline(figures: Figures) -> dict[str, int | float]:
     """Give the numbers that are worth plotting over time, by name; the names stay.
 
-    Those of paid models beside the cost are there only for a library that has to do with them.
+    Those of paid models beside the cost are there only for a library that has to do with them, and those of searches where
+    the generation in use was measured.
     """
     funnel = figures.funnel
     numbers: dict[str, int | float] = {
@@ -470,6 +494,9 @@ def headline(figures: Figures) -> dict[str, int | float]:
         "findings": sum(group.count for group in figures.findings),
         "cost_usd": figures.cost_usd,
     }
+    measured = [one for one in figures.evaluations if one.in_use]
+    if measured:
+        numbers |= {"recall_at_k": measured[-1].recall, "mrr": measured[-1].mrr, "ndcg_at_k": measured[-1].ndcg}
     if figures.paid:
         numbers |= {
             "cost_usd_per_1000_documents": round(figures.cost_per_1000_documents, 6),

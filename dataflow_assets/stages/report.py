@@ -211,6 +211,7 @@ class _Page:
         yield self._duplicates
         yield self._corrections
         yield self._index
+        yield self._evaluations
         yield self._cost
 
     def _headline(self) -> str:
@@ -525,6 +526,23 @@ class _Page:
                 '<div class="block"><h3>Without an answer</h3>' + self._reasons(figures.unanswered, "Chunks") + "</div>"
             )
         return _section("Embeddings and index", body)
+
+    def _evaluations(self) -> str:
+        made = self.figures.evaluations
+        if not made:
+            return ""
+        rows = [
+            f'<tr><td class="name">{self.said(one.at)}</td><td>{self.said(one.generation)}'
+            f"{' · in use' if one.in_use else ' · refused' if one.refused else ''}</td>"
+            f'<td class="n">{one.questions:,}</td><td class="n">{one.recall:.3f}</td><td class="n">{one.mrr:.3f}</td>'
+            f'<td class="n">{one.ndcg:.3f}</td></tr>'
+            for one in reversed(made)
+        ]
+        last = made[-1]
+        columns = ("Measured (UTC)", "Generation", "Questions", f"Recall@{last.k}", "MRR", f"nDCG@{last.k}")
+        source = "golden queries" if last.kind == "golden" else "questions made from headings"
+        note = f'<p class="note">Last by {source}: hybrid search, before reranking.</p>'
+        return _section("Search quality", _table(columns, rows, numbers=range(2, 6)) + note)
 
     def _cost(self) -> str:
         figures = self.figures

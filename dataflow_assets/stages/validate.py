@@ -95,7 +95,7 @@ def validate_document(
     return ValidatedDocument(
         library=library,
         document_id=document_id,
-        source_uri=_encodable(source_uri),
+        uri=_encodable(source_uri),
         title=_encodable(read.title) if read else readable_name(last_part(source_uri)),
         doc_type=read.doc_type if read else "other",
         language=_encodable(read.language) if read else "und",

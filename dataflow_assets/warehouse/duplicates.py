@@ -3,8 +3,9 @@
 Decided over the whole library, whatever bucket is worked on, and by content alone, so that two homes with the same
 documents agree, whatever order they saw them in.
 
-Near duplicates: texts that share a band are a likely pair; of each band, every text is paired with the one whose hash is
-lowest. Pairs that were judged alike make groups. In a group, in the order of preference, a text stays unless it is alike to
+Near duplicates: texts that share a band are a likely pair; in a band of many, every text is paired with the one whose hash is
+lowest. Which pairs are likely is found anew from the texts that are there: a verdict that is kept from a time when other texts
+were there must decide nothing. Likely pairs that were judged alike make groups. In a group, in the order of preference, a text stays unless it is alike to
 one that stays: a chain of small differences does not make its two ends the same.
 """
 
@@ -22,19 +23,19 @@ if TYPE_CHECKING:
     import duckdb
 
 _RANKS = {
-    "path": "source_uri",
-    "newest": "json_extract_string(metadata, '$.date') DESC NULLS LAST, source_uri",
-    "longest": "character_count DESC, source_uri",
+    "path": "uri, document_id",
+    "newest": "json_extract_string(metadata, '$.date') DESC NULLS LAST, uri, document_id",
+    "longest": "character_count DESC, uri, document_id",
 }
-_COLUMNS = "document_id, source_uri, text_hash, status, character_count, metadata"
+_COLUMNS = "document_id, uri, text_hash, status, character_count, metadata"
 _RANKED = """
-    SELECT document_id, source_uri, text_hash, status, row_number() OVER (ORDER BY {rank}) AS place
+    SELECT document_id, uri, text_hash, status, row_number() OVER (ORDER BY {rank}) AS place
     FROM {documents} WHERE status IN ('valid', 'duplicate')
 """
 _SETTLED = """
     WITH ranked AS ({ranked}),
     firsts AS (
-        SELECT text_hash, arg_min(document_id, place) AS kept, arg_min(source_uri, place) AS uri FROM ranked GROUP BY text_hash
+        SELECT text_hash, arg_min(document_id, place) AS kept, arg_min(uri, place) AS uri FROM ranked GROUP BY text_hash
     )
     SELECT d.document_id,
         CASE WHEN f.kept = d.document_id THEN 'valid' ELSE 'duplicate' END AS status,
@@ -45,8 +46,11 @@ _SETTLED = """
         CASE WHEN f.kept = d.document_id THEN NULL ELSE f.kept END AS duplicate_of
     FROM ranked d LEFT JOIN kept_texts k USING (text_hash) JOIN firsts f ON f.text_hash = coalesce(k.kept_hash, d.text_hash)
 """
-_MOST_KEPT = 50
+_MOST_KEPT = 10
 """Texts of one group that stay and are compared with; of a group with more, the rest stay too."""
+
+_ALL_PAIRS = 8
+"""In a band of so many texts each is paired with each."""
 
 Pair = tuple[str, str]
 Judged = Callable[[str, str], float]
@@ -58,35 +62,54 @@ def pair(one: str, other: str) -> Pair:
     return (one, other) if one < other else (other, one)
 
 
-def likely_pairs(connection: duckdb.DuckDBPyConnection, bands: str, hashes: str) -> list[Pair]:
-    """Pair the texts of each band with the one whose hash is lowest.
+def find_likely_pairs(connection: duckdb.DuckDBPyConnection, bands: str, hashes: str) -> None:
+    """Leave the likely pairs in the temporary table `likely` (`first_hash`, `second_hash`).
 
     Args:
         connection: Any.
         bands: SQL relation with `text_hash` and `bands`.
         hashes: SQL of the text hashes that count.
     """
-    rows = connection.execute(
+    # Bands with one text, nearly all, are left out before the wide hashes are looked at.
+    connection.execute(
         f"""
-        WITH spread AS (
-            SELECT text_hash, unnest(bands) AS band FROM (SELECT DISTINCT text_hash, bands FROM {bands})
-            WHERE text_hash IN ({hashes})
-        ),
-        crowded AS (SELECT band, min(text_hash) AS leader FROM spread GROUP BY band HAVING count(*) > 1)
-        SELECT DISTINCT c.leader, s.text_hash FROM spread s JOIN crowded c USING (band)
-        WHERE s.text_hash <> c.leader ORDER BY ALL
+        CREATE OR REPLACE TEMP TABLE banded AS
+        SELECT row_number() OVER (ORDER BY text_hash) AS number, text_hash, bands
+        FROM (SELECT DISTINCT text_hash, bands FROM {bands}) WHERE len(bands) > 0 AND text_hash IN ({hashes})
         """
-    ).fetchall()
-    return [(leader, other) for leader, other in rows]
+    )
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE likely AS
+        WITH spread AS (SELECT number, unnest(bands) AS band FROM banded),
+        crowded AS (SELECT band, min(number) AS leader, count(*) AS size FROM spread GROUP BY band HAVING count(*) > 1),
+        together AS (SELECT s.number, s.band, c.leader, c.size FROM spread s JOIN crowded c USING (band)),
+        numbered AS (
+            SELECT leader AS one, number AS other FROM together WHERE number <> leader
+            UNION
+            SELECT a.number, b.number FROM together a JOIN together b USING (band)
+            WHERE a.size <= {_ALL_PAIRS} AND b.size <= {_ALL_PAIRS} AND a.number < b.number
+        )
+        SELECT a.text_hash AS first_hash, b.text_hash AS second_hash
+        FROM numbered n JOIN banded a ON a.number = n.one JOIN banded b ON b.number = n.other
+        """
+    )
+    connection.execute("DROP TABLE banded")
 
 
-def kept_texts(alike: Iterable[Pair], places: Mapping[str, int], judged: Judged) -> dict[str, tuple[str, float]]:
+def kept_texts(
+    alike: Iterable[Pair],
+    places: Mapping[str, int],
+    judged: Judged,
+    announce: Callable[[list[str]], None] = lambda texts: None,
+) -> dict[str, tuple[str, float]]:
     """Say which text stands for which, and how alike they are; those that stand for themselves are left out.
 
     Args:
         alike: Pairs that are near duplicates; they make the groups.
         places: Text -> its place in the order of preference.
         judged: The verdict on any two texts of a group.
+        announce: Is told the texts of each group, in the order in which they will be asked about.
     """
     group: dict[str, str] = {}
 
@@ -105,7 +128,9 @@ def kept_texts(alike: Iterable[Pair], places: Mapping[str, int], judged: Judged)
     found: dict[str, tuple[str, float]] = {}
     for texts in members.values():
         kept: list[str] = []
-        for text in sorted(texts, key=places.__getitem__):
+        ordered = sorted(texts, key=places.__getitem__)
+        announce(ordered)
+        for text in ordered:
             best = max(((judged(text, each), -places[each], each) for each in kept), default=(0.0, 0, ""))
             if best[0] > 0:
                 found[text] = (best[2], best[0])
@@ -150,7 +175,7 @@ def resolve_incoming(
             AND document_id NOT IN ({gone})
         """
     )
-    settled = _settled(connection, library, "all_documents", settings)
+    settled, _ = _settled(connection, library, "all_documents", settings)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE settled AS {settled}")
     connection.execute("DROP TABLE all_documents")
     return (
@@ -159,16 +184,17 @@ def resolve_incoming(
     )
 
 
-def settle(connection: duckdb.DuckDBPyConnection, library: str, settings: DuplicateSettings) -> list[str]:
+def settle(connection: duckdb.DuckDBPyConnection, library: str, settings: DuplicateSettings) -> tuple[list[str], bool]:
     """Bring the verdicts of documents that were not worked on in line with the library as it is now.
 
     A document becomes valid when the one that stood for it leaves, and a duplicate when one comes that is preferred.
 
     Returns:
-        The documents whose verdict changed.
+        The documents whose verdict changed, and whether pairs are left that nobody has judged: another run stored its
+        documents since this one looked.
     """
     where = f"library = {literal(library)}"
-    settled = _settled(connection, library, f"(SELECT * FROM validated_documents WHERE {where})", settings)
+    settled, unjudged = _settled(connection, library, f"(SELECT * FROM validated_documents WHERE {where})", settings)
     rows = connection.execute(
         f"""
         UPDATE validated_documents AS v
@@ -186,25 +212,81 @@ def settle(connection: duckdb.DuckDBPyConnection, library: str, settings: Duplic
             f"DELETE FROM {table} WHERE {where} AND {column} NOT IN "
             f"(SELECT text_hash FROM validated_documents WHERE {where} AND text_hash IS NOT NULL)"
         )
-    return [row[0] for row in rows]
+    return [row[0] for row in rows], unjudged
 
 
-def _settled(connection: duckdb.DuckDBPyConnection, library: str, documents: str, settings: DuplicateSettings) -> str:
-    """Give the SQL of all verdicts, and leave the near duplicates in the temporary table that it needs."""
+def _settled(
+    connection: duckdb.DuckDBPyConnection, library: str, documents: str, settings: DuplicateSettings
+) -> tuple[str, bool]:
+    """Give the SQL of all verdicts, and leave the near duplicates in the temporary table that it needs.
+
+    Returns:
+        The SQL, and whether a likely pair, or one that the choice in a group needs, was never judged.
+    """
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE kept_texts (text_hash VARCHAR, kept_hash VARCHAR, similarity DOUBLE)"
     )
+    missing = False
     if settings.near:
-        rows = connection.execute(
-            "SELECT first_hash, second_hash, similarity FROM text_pairs WHERE library = ? AND similarity >= ? AND NOT substance",
-            [library, settings.similarity],
-        ).fetchall()
-        alike = {(first, second): similarity for first, second, similarity in rows}
+        where = f"library = {literal(library)}"
+        hashes = f"SELECT text_hash FROM {documents} WHERE status IN ('valid', 'duplicate')"
+        find_likely_pairs(connection, f"(SELECT text_hash, bands FROM text_bands WHERE {where})", hashes)
+        alike, waiting = alike_pairs(connection, f"(SELECT * FROM text_pairs WHERE {where})", settings)
+        missing = bool(waiting)
+        known = {(first, second): (share, substance) for first, second, share, substance in verdicts_within(
+            connection, f"(SELECT * FROM text_pairs WHERE {where})", alike
+        )}  # fmt: skip
+
+        def judged(one: str, other: str) -> float:
+            nonlocal missing
+            found = known.get(pair(one, other))
+            if found is None:
+                missing = True
+                return 0.0
+            return found[0] if found[0] >= settings.similarity and not found[1] else 0.0
+
         places = places_of(connection, documents, settings, (text for both in alike for text in both))
-        found = kept_texts(alike, places, lambda one, other: alike.get(pair(one, other), 0.0))
-        if found:
+        kept = kept_texts(alike, places, judged)
+        connection.execute("DROP TABLE likely")
+        if kept:
             connection.execute(
                 "INSERT INTO kept_texts SELECT unnest(?), unnest(?), unnest(?)",
-                [list(found), [kept for kept, _ in found.values()], [share for _, share in found.values()]],
+                [list(kept), [each for each, _ in kept.values()], [share for _, share in kept.values()]],
             )
-    return _SETTLED.format(ranked=_RANKED.format(rank=_RANKS[settings.prefer], documents=documents))
+    return _SETTLED.format(ranked=_RANKED.format(rank=_RANKS[settings.prefer], documents=documents)), missing
+
+
+def alike_pairs(
+    connection: duckdb.DuckDBPyConnection, pairs: str, settings: DuplicateSettings
+) -> tuple[list[Pair], list[Pair]]:
+    """Give the likely pairs that were judged alike, and those that nobody has judged.
+
+    Args:
+        connection: One on which `find_likely_pairs` was called.
+        pairs: SQL relation of the verdicts.
+        settings: What counts as alike.
+    """
+    rows = connection.execute(
+        f"""
+        SELECT first_hash, second_hash, p.similarity IS NULL FROM likely LEFT JOIN {pairs} p USING (first_hash, second_hash)
+        WHERE p.similarity IS NULL OR (p.similarity >= {settings.similarity!r} AND NOT p.substance) ORDER BY ALL
+        """
+    ).fetchall()
+    return (
+        [(first, second) for first, second, unknown in rows if not unknown],
+        [(first, second) for first, second, unknown in rows if unknown],
+    )
+
+
+def verdicts_within(
+    connection: duckdb.DuckDBPyConnection, pairs: str, alike: Iterable[Pair]
+) -> list[tuple[str, str, float, bool]]:
+    """Give every verdict on two texts that are each in a pair."""
+    texts = sorted({text for both in alike for text in both})
+    if not texts:
+        return []
+    return connection.execute(
+        f"SELECT first_hash, second_hash, similarity, substance FROM {pairs} "
+        "WHERE first_hash IN (SELECT unnest($texts)) AND second_hash IN (SELECT unnest($texts))",
+        {"texts": texts},
+    ).fetchall()

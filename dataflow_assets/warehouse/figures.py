@@ -171,12 +171,12 @@ def _clipped(column: str, limit: int = 240) -> str:
 
 
 def _sample(table: str) -> str:
-    return f"{{'title': {_clipped(f'{table}.title', 160)}, 'source_uri': {_clipped(f'{table}.source_uri')}}}"
+    return f"{{'title': {_clipped(f'{table}.title', 160)}, 'source_uri': {_clipped(f'{table}.uri')}}}"
 
 
 def _samples(table: str, count: int = _SAMPLES) -> str:
     """Say in SQL: the first few documents of a group, by their addresses."""
-    return f"arg_min({_sample(table)}, {table}.source_uri, {count})"
+    return f"arg_min({_sample(table)}, {table}.uri, {count})"
 
 
 def _to_samples(found: Sequence[Mapping[str, str]] | None) -> tuple[Sample, ...]:
@@ -284,7 +284,7 @@ def _reasons_of_chunks(ask: _Tables, rows: str) -> tuple[ReasonGroup, ...]:
             f"""
             SELECT CASE WHEN min(reason) = max(reason) THEN left(min(reason), 300) ELSE {_PATTERN} END, count(*), {_samples("v")}
             FROM ({rows}) r
-            JOIN (SELECT document_id, title, source_uri FROM validated_documents WHERE $mine) v USING (document_id)
+            JOIN (SELECT document_id, title, uri FROM validated_documents WHERE $mine) v USING (document_id)
             GROUP BY {_PATTERN} ORDER BY count(*) DESC, {_PATTERN} LIMIT {_GROUPS}
             """
         )
@@ -308,7 +308,7 @@ def _findings(ask: _Tables) -> tuple[FindingGroup, ...]:
             FROM said
         )
         SELECT kind, validator, severity, count(*), count(DISTINCT row_id), min(message), min(suggestion), {_samples("v")}
-        FROM plain JOIN (SELECT document_id, title, source_uri FROM validated_documents WHERE $mine) v USING (document_id)
+        FROM plain JOIN (SELECT document_id, title, uri FROM validated_documents WHERE $mine) v USING (document_id)
         GROUP BY kind, validator, severity
         ORDER BY CASE severity {rank} ELSE {len(_SEVERITIES)} END, count(*) DESC, kind DESC, validator LIMIT {2 * _GROUPS}
         """
@@ -326,7 +326,7 @@ def _weakest(ask: _Tables) -> tuple[WeakDocument, ...]:
         f"""
         SELECT {_sample("v")}, quality_score, list_transform(issues[1:4], lambda i: {_clipped("i.message", 160)})
         FROM validated_documents v WHERE $mine AND status = 'valid' AND quality_score < 1
-        ORDER BY quality_score, source_uri LIMIT 8
+        ORDER BY quality_score, uri LIMIT 8
         """
     )
     return tuple(
@@ -345,7 +345,7 @@ def _duplicates(ask: _Tables) -> tuple[int, tuple[DuplicateGroup, ...]]:
         SELECT any_value({_sample("k")}), count(*), {_samples("d")}
         FROM validated_documents d JOIN validated_documents k ON k.document_id = d.duplicate_of AND k.library = $library
         WHERE d.library = $library AND d.status = 'duplicate'
-        GROUP BY d.duplicate_of ORDER BY count(*) DESC, any_value(k.source_uri) LIMIT {_GROUPS}
+        GROUP BY d.duplicate_of ORDER BY count(*) DESC, any_value(k.uri) LIMIT {_GROUPS}
         """
     )
     return groups, tuple(DuplicateGroup(Sample(**kept), count, _to_samples(who)) for kept, count, who in found)

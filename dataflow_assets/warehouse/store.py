@@ -21,10 +21,13 @@ from dataflow_assets.warehouse.queue import QueueLock
 if TYPE_CHECKING:
     import duckdb
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Grows with every change of the tables that is more than a new column; see `MIGRATIONS`."""
 
-MIGRATIONS: dict[int, tuple[str, ...]] = {}
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    # `source_uri` stands in raw_documents: the two tables could not be joined by the names of their columns.
+    2: ("ALTER TABLE validated_documents RENAME COLUMN source_uri TO uri",),
+}
 """Version -> the statements that lead to it from the one before. New tables and new columns need none."""
 
 BUSY_SECONDS = 120.0

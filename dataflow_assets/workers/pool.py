@@ -59,7 +59,7 @@ class WorkerPool:
         workers: int = 2,
         memory_mb: int = 400,
         timeout_seconds: float = 20,
-        recycle_after: int = 200,
+        recycle_after: int = 1_000,
         folder: Path,
         held_bytes: int = 64_000_000,
         answers: str = "dataflow_assets.workers.answers",

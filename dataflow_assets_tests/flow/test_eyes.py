@@ -16,10 +16,11 @@ from PIL import Image, ImageDraw
 
 from dataflow_assets.catalog import load_catalog
 from dataflow_assets.errors import ConfigurationError, CredentialError, PriceUnknown, ReadError
-from dataflow_assets.flow.eyes import Eyes, Fate, Seen, with_pages
+from dataflow_assets.flow.eyes import Eyes
 from dataflow_assets.flow.ingest import ingest
 from dataflow_assets.flow.library_run import LibraryRun
-from dataflow_assets.flow.paid import check_paid_models
+from dataflow_assets.flow.page_texts import Fate, Seen, with_pages
+from dataflow_assets.flow.paid import check_paid_models, open_ledger
 from dataflow_assets.flow.plan import plan
 from dataflow_assets.flow.reading import Read, Unread, read_documents
 from dataflow_assets.flow.steps import VALIDATED_DOCUMENTS, run_step
@@ -35,7 +36,7 @@ from dataflow_assets.workers.pool import WorkerPool
 from dataflow_assets_tests import test_paid_run as paid
 from dataflow_assets_tests.flow import misdrawing
 from dataflow_assets_tests.loopback import Call, Loopback, Trouble, page_text
-from dataflow_assets_tests.stages.readers.pdf_maker import page_of, pdf
+from dataflow_assets_tests.stages.readers.pdf_maker import page_of, pdf, text_at
 from dataflow_assets_tests.test_paid_run import PRICES, Shop, billed_usd
 
 shop, services = paid.shop, paid.services
@@ -68,16 +69,30 @@ def seen_as(content: bytes, page: int) -> str:
 
 
 class Pages:
-    """Draws in this process; a page is damaged where its document says so."""
+    """Draws in this process.
+
+    Args:
+        compression: Of the pictures; another one gives other bytes, as another version of a library does.
+    """
+
+    def __init__(self, compression: int | None = None) -> None:
+        self.compression = compression
+        self.drawn: list[int] = []
 
     def page_images(
         self, content: bytes, media_type: str, pages: Sequence[int], passwords: Sequence[str] = ()
     ) -> Iterator[tuple[int, bytes | ReadError]]:
-        yield from page_images(content, media_type, pages, passwords)
+        for page, picture in page_images(content, media_type, pages, passwords):
+            self.drawn.append(page)
+            written = io.BytesIO()
+            Image.open(io.BytesIO(picture)).save(written, "PNG", compress_level=self.compression or 6)
+            yield page, picture if self.compression is None else written.getvalue()
 
 
 class Scans(Shop):
     """A library of PDFs without a model for anything but its pages."""
+
+    draws: Pages
 
     def library(self, **settings: Any) -> None:
         known: dict[str, Any] = {"reading": VISION, "prices": PRICES, **settings}
@@ -108,21 +123,23 @@ class Scans(Shop):
             finish(store(run.warehouse, changes))
         return run
 
-    def see(self, *contents: bytes) -> list[Read]:
-        """Read PDFs with eyes, without a run of Dagster."""
+    def see(self, *contents: bytes, media_type: str = "application/pdf") -> list[Read]:
+        """Read documents with eyes, in the order in which they are given."""
+        return sorted(self.seeing(*contents, media_type=media_type), key=lambda read: read.unread.document_id)
+
+    def seeing(self, *contents: bytes, media_type: str = "application/pdf") -> Iterator[Read]:
         run = self.read_run()
 
         def reads() -> Iterable[Read]:
             for number, content in enumerate(contents):
-                unread = Unread(str(number), f"docs/{number}.pdf", "application/pdf", content)
+                unread = Unread(str(number), f"docs/{number}.pdf", media_type, content)
                 read = read_document(
                     content, source_uri=unread.source_uri, media_type=unread.media_type, settings=run.settings.reading
                 )
                 yield Read(unread, read, None)
 
         self.tally = run.tallies["validated_documents"]
-        done = Eyes(run, Pages()).read(reads())  # type: ignore[arg-type]
-        return sorted(done, key=lambda read: read.unread.document_id)
+        return Eyes(run, self.draws).read(reads())  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -130,6 +147,7 @@ def scans(shop: Shop) -> Scans:
     shop.__class__ = Scans
     assert isinstance(shop, Scans)
     shop.library()
+    shop.draws = Pages()
     return shop
 
 
@@ -192,6 +210,25 @@ class TestPlaces:
         assert read.read is not None
         assert not {"unreadable", "no_text"} & set(read.read.metadata)
 
+    @pytest.mark.parametrize(
+        "said",
+        [
+            {"pages_without_text": "many"},
+            {"pages_without_text": [0, -1, True, "2", None, 10**30, 1]},
+            {"pages_without_text": [1], "unreadable": {"x": 1, "1": "many", "²": 3, "2": -4}, "no_text": 7},
+            {"pages_without_text": [1], "unreadable": [1]},
+        ],
+    )
+    def test_what_a_parser_that_was_taken_over_says_harms_nothing(
+        self, scans: Scans, services: Loopback, said: dict[str, Any]
+    ) -> None:
+        content = scan("a")
+        document = ReadDocument("t", "other", "und", "", "markdown", metadata={"media_type": "application/pdf", **said})
+        unread = Unread("d", "docs/d.pdf", "application/pdf", content)
+        (read,) = Eyes(scans.read_run(), scans.draws).read([Read(unread, document, None)])  # type: ignore[arg-type]
+        assert read.read is not None
+        assert read.read.text in ("", seen_as(content, 1) + "\n")
+
 
 class TestReading:
     def test_pages_are_read_put_in_their_places_and_marked(self, scans: Scans, services: Loopback) -> None:
@@ -219,6 +256,20 @@ class TestReading:
         again = scans.see(other, one)
         assert len(services.calls) == 3
         assert text_of(first[0]) == text_of(again[1])
+
+    def test_another_drawing_library_makes_nobody_pay_again(self, scans: Scans, services: Loopback) -> None:
+        content = scan("a", "b")
+        first = scans.see(content)
+        scans.draws = Pages(compression=1)
+        assert scans.see(content) == first
+        assert scans.draws.drawn == []
+        assert scans.tally.from_store == 2
+        scans.see(scan("a", "b", "c"))  # another file, whose pictures are other ones now
+        assert len(services.calls) == 2 + 3
+        (scans.home / "pictures.sqlite").write_bytes(b"no database")
+        scans.draws = Pages()
+        assert scans.see(content) == first
+        assert len(services.calls) == 2 + 3
 
     def test_blank_illegible_and_refused_pages_stay_without_text(self, scans: Scans, services: Loopback) -> None:
         content = scan("words", "blank", "blurred", "declined")
@@ -291,6 +342,57 @@ class TestReading:
         assert len(read.read.metadata["pages_read_by"]) == 8
         assert set(services.billed().values()) == {1}
         assert services.billed().total() == 8
+
+    def test_pictures_are_read_frame_by_frame(self, scans: Scans, services: Loopback) -> None:
+        frames = [Image.new("L", (40, 40), shade) for shade in (0, 255)]
+        written = io.BytesIO()
+        frames[0].save(written, "TIFF", save_all=True, append_images=frames[1:])
+        (read,) = scans.see(written.getvalue(), media_type="image/tiff")
+        assert read.read is not None
+        assert read.read.markup == "markdown"
+        seen = [hashlib.sha256(png).hexdigest() for _, png in page_images(written.getvalue(), "image/tiff")]
+        assert read.read.text == "\n\n".join(map(page_text, seen)) + "\n"
+        assert [section.page for section in read.read.sections] == [1, 2]
+
+    def test_a_page_whose_text_layer_is_no_writing_is_read_anew(self, scans: Scans, services: Loopback) -> None:
+        cmap = "/CIDInit begincmap 1 begincodespacerange <00> <ff> endcodespacerange "
+        cmap += "1 beginbfrange <41> <7a> <E041> endbfrange endcmap"
+        font = "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /ToUnicode 101 0 R >>"
+        objects = [font, f"<< /Length {len(cmap)} >>\nstream\n{cmap}\nendstream"]
+        broken = text_at(60, 700, "SomethingThatNobodyCanRead", font="F9")
+        mixed = pdf([page_of(*LINES), broken], fonts="/F9 100 0 R", objects=objects)
+        alone = pdf([broken], fonts="/F9 100 0 R", objects=objects)
+        services.trouble = lambda number, call: Trouble(status=400, body="credit balance is too low")
+        waiting, rejected = scans.see(mixed, alone)
+        assert "\ue053" not in text_of(waiting)
+        assert "no readable text" in (rejected.failure or "")
+        services.trouble = lambda number, call: None
+        read, other = scans.see(mixed, alone)
+        assert text_of(read).endswith(f"\n\n{seen_as(mixed, 2)}\n")
+        assert text_of(other) == seen_as(alone, 1) + "\n"
+        assert read.read is not None
+        assert [finding.validator for finding in read.read.findings] == ["pages_read_by_model"]
+
+    def test_a_picture_too_small_for_a_letter_is_not_asked_about(self, scans: Scans, services: Loopback) -> None:
+        written = io.BytesIO()
+        Image.new("L", (300, 2)).save(written, "PNG")
+        (read,) = scans.see(written.getvalue(), media_type="image/png")
+        assert read.failure is not None
+        assert "300 x 2 pixels" in read.failure
+        assert services.calls == []
+
+    def test_who_stops_early_leaves_no_call_unsettled(self, scans: Scans, services: Loopback) -> None:
+        contents = [scan(*(f"{document} {page}" for page in range(9))) for document in range(6)]
+        reads = scans.seeing(*contents)
+        next(reads)
+        reads.close()  # type: ignore[attr-defined]
+        asked = len(services.calls)
+        assert asked < 54
+        ledger = open_ledger(scans.home)
+        assert ledger.settle_dead() == 0
+        assert len(ledger.unbooked()) == asked
+        assert all(read.read is not None and not read.waiting for read in scans.see(*contents))
+        assert set(services.billed().values()) == {1}
 
 
 class TestRuns:

@@ -83,14 +83,101 @@ def test_an_error_publishes_nothing(index: SearchIndex) -> None:
     assert found(index, "apples pears") == ["red apples"]
 
 
-@pytest.mark.parametrize("fresh", [True, False])
-def test_another_generation_or_a_fresh_start_is_empty(index: SearchIndex, fresh: bool) -> None:
+def test_a_fresh_start_is_empty(index: SearchIndex) -> None:
     with index.write(GENERATION) as writer:
         writer.upsert([point(1, "red apples")])
-    following = GENERATION if fresh else Generation("docs", "second", 4)
-    with index.write(following, fresh=fresh) as writer:
+    with index.write(GENERATION, fresh=True) as writer:
         writer.upsert([point(2, "green pears")])
     assert found(index, "apples pears") == ["green pears"]
+
+
+SECOND = Generation("docs", "second", 2, {"embedding_model": "other"})
+
+
+def small(number: int, text: str, **payload: Any) -> Point:
+    return Point(f"{number:032x}", text, np.eye(2, dtype=np.float32)[number % 2], {"text": text, **payload})
+
+
+def two(index: SearchIndex) -> None:
+    """One generation in use, and another beside it."""
+    with index.write(GENERATION) as writer:
+        writer.upsert([point(1, "red apples", document_id="a"), point(2, "red pears", document_id="b")])
+    with index.write(SECOND) as writer:
+        writer.upsert([small(3, "new apples", document_id="a"), small(4, "new pears", document_id="b")])
+
+
+def test_another_generation_stands_beside_unseen(index: SearchIndex) -> None:
+    two(index)
+    assert found(index, "apples") == ["red apples"]
+    assert list(index.generations("docs")) == ["first", "second"]
+    with index.read("docs", "second") as reader:
+        assert reader.generation.dimension == 2
+        assert reader.document_ids() == {"a", "b"}
+        assert [hit.payload["text"] for hit in reader.search(IndexQuery("apples", None, "keyword"))] == ["new apples"]
+    with pytest.raises(IndexMissing), index.read("docs", "third"):
+        pass
+
+
+def test_use_and_back(index: SearchIndex) -> None:
+    two(index)
+    index.use("docs", "second")
+    assert found(index, "apples") == ["new apples"]
+    use = index.usage("docs")
+    assert use is not None
+    assert (use.generation, list(use.left)) == ("second", ["first"])
+    index.use("docs", "first")
+    assert found(index, "apples") == ["red apples"]
+    with pytest.raises(IndexMissing):
+        index.use("docs", "third")
+    with pytest.raises(IndexMissing):
+        index.use("nobody", "first")
+
+
+def test_a_generation_is_changed_where_it_stands(index: SearchIndex) -> None:
+    two(index)
+    before = index.published("docs")
+    with index.write(SECOND) as writer:
+        writer.upsert([small(5, "new plums", document_id="c")])
+        writer.delete_documents(["a", "nobody"])
+    assert index.published("docs") == before
+    assert index.generations("docs")["second"].points == 2
+    index.use("docs", "second")
+    with index.write(GENERATION) as writer:
+        writer.delete_documents(["b"])
+    assert sorted(found(index, "apples pears plums")) == ["new pears", "new plums"]
+    with index.read("docs", "first") as reader:
+        assert reader.document_ids() == {"a"}
+
+
+def test_remove_all_but_what_is_in_use(index: SearchIndex) -> None:
+    two(index)
+    with pytest.raises(SearchIndexError):
+        index.remove("docs", "first")
+    index.remove("docs", "second")
+    index.remove("docs", "second")
+    assert list(index.generations("docs")) == ["first"]
+    assert found(index, "apples") == ["red apples"]
+
+
+def test_buckets_move_together(index: SearchIndex) -> None:
+    parts = ["docs.000", "docs.001"]
+    for name in ("first", "second"):
+        for part in parts:
+            with index.write(Generation(part, name, 4)) as writer:
+                writer.upsert([point(1, f"{name} {part}")])
+    assert {p: found.generation.name for p, found in index.in_use("docs").items()} == dict.fromkeys(parts, "first")
+    index.use("docs", "second")
+    assert {p: found.generation.name for p, found in index.in_use("docs").items()} == dict.fromkeys(parts, "second")
+    assert index.in_use("doc") == {}
+
+
+def test_a_dropped_library_begins_anew(index: SearchIndex) -> None:
+    two(index)
+    index.drop("docs")
+    assert index.usage("docs") is None
+    with index.write(SECOND) as writer:
+        writer.upsert([small(1, "new apples")])
+    assert found(index, "apples") == ["new apples"]
 
 
 def test_a_reader_keeps_what_it_opened(index: SearchIndex) -> None:

@@ -67,7 +67,7 @@ def raw(name: str, *, library: str = "lib", content_hash: str | None = "c", size
 
 def document(name: str, text: str | None = "Some words.", **changes: Any) -> ValidatedDocument:
     values: dict[str, Any] = {
-        "library": "lib", "document_id": name, "source_uri": f"docs/{name}.md", "title": name.title(), "doc_type": "guide",
+        "library": "lib", "document_id": name, "uri": f"docs/{name}.md", "title": name.title(), "doc_type": "guide",
         "language": "en", "tags": (), "markup": "markdown", "text": text, "text_hash": text_hash(text or ""), "sections": None,
         "character_count": len(text or ""), "token_count": len(text or "") // 4, "quality_score": 1.0, "status": "valid",
         "reason": None, "duplicate_of": None, "issues": (), "metadata": '{"content_quality": 1.0}', "input_hash": "h",
@@ -327,7 +327,7 @@ def test_long_texts_and_many_kinds_stay_small(connection: duckdb.DuckDBPyConnect
             connection,
             raw(name),
             document(
-                name, "word " * 5, title="t" * 9000, source_uri=f"docs/{'x' * 9000}/{name}.md", language=f"l{number}",
+                name, "word " * 5, title="t" * 9000, uri=f"docs/{'x' * 9000}/{name}.md", language=f"l{number}",
                 issues=(finding(f"rule{number}", message="m" * 9000),), quality_score=0.9,
             ),
             chunk(f"c{number}", name, "wrod " * 9000, heading_path=("h" * 9000,) * 50),

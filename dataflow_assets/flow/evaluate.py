@@ -1,0 +1,215 @@
+"""Asking a generation of a library its questions, and counting what it finds.
+
+What belongs here: where the questions come from, and searching one generation as hybrid search does, before reranking: a
+reranker is the same for every generation, may cost money, and would hide what the index itself has lost. What does not: the
+figures and the verdict (`stages.evaluation`), and what follows from them (`flow.generations`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataflow_assets.errors import ConfigurationError, CredentialError, DataflowError
+from dataflow_assets.index.base import Candidate, IndexQuery, IndexReader, SearchIndex
+from dataflow_assets.index.fusion import rank
+from dataflow_assets.models.base import Asked, Embedder
+from dataflow_assets.settings import LibrarySettings
+from dataflow_assets.stages.evaluation import (
+    Evaluation,
+    Found,
+    Question,
+    Questions,
+    judge,
+    known_items,
+    read_golden,
+    summarise,
+)
+from dataflow_assets.warehouse.changes import literal
+from dataflow_assets.warehouse.store import Warehouse
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+GOLDEN_BYTES = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A library that can be asked."""
+
+    name: str
+    settings: LibrarySettings
+    base: Path
+    """The folder that the golden file's path starts from."""
+    home: Path
+    warehouse: Warehouse
+    index: SearchIndex
+    run_id: str = ""
+
+
+def golden_questions(name: str, settings: LibrarySettings, base: Path) -> Questions | None:
+    """Read a library's golden queries; None where it has none.
+
+    Raises:
+        ConfigurationError: The file is not there, or a line of it is wrong.
+    """
+    if settings.evaluation.golden is None:
+        return None
+    path = base / settings.evaluation.golden
+    try:
+        if path.stat().st_size > GOLDEN_BYTES:
+            raise ConfigurationError(f"The golden queries of {name} ({path}) are larger than {GOLDEN_BYTES:,} bytes.")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"The golden queries of {name} cannot be read: {error}. They are named by evaluation.golden in the catalog."
+        ) from None
+    return read_golden(lines, str(path))
+
+
+def questions_of(library: Library, generation: str) -> Questions:
+    """Give what a library is asked: its golden queries, or questions made from its own headings.
+
+    Args:
+        library: The library.
+        generation: Only headings of documents that it has are taken, so that what came later counts for nobody.
+    """
+    golden = golden_questions(library.name, library.settings, library.base)
+    if golden is not None:
+        return golden
+    there: set[str] = set()
+    for partition in _partitions(library, generation):
+        with library.index.read(partition, generation) as reader:
+            there |= reader.document_ids()
+    mine = f"library = {literal(library.name)}"
+    for table, columns in (("chunks", "document_id, heading_path"), ("validated_documents", "document_id, [title]")):
+        with library.warehouse.reading() as connection:
+            rows = connection.execute(f"SELECT DISTINCT {columns} FROM {table} WHERE {mine}").fetchall()
+        headings = ((document, path or ()) for document, path in rows if document in there)
+        made = known_items(headings, library.settings.evaluation.questions)
+        if made.asked:
+            return made
+    return made
+
+
+def evaluate(library: Library, generation: str, questions: Questions, *, k: int | None = None) -> Evaluation:
+    """Ask a generation of a library all questions.
+
+    Args:
+        library: The library.
+        generation: The name of the generation, in use or not.
+        questions: What to ask.
+        k: How many results count; the library's setting if left out.
+    """
+    k = k or library.settings.evaluation.k
+    with ExitStack() as stack:
+        readers = [
+            stack.enter_context(library.index.read(partition, generation))
+            for partition in _partitions(library, generation)
+        ]
+        vectors = _vectors(library, readers, questions.asked)
+        return summarise(
+            [
+                judge(question, _search(library, readers, question, vector, k), k)
+                for question, vector in zip(questions.asked, vectors, strict=True)
+            ],
+            k,
+        )
+
+
+def question_embedder(description: Mapping[str, Any], library: Library) -> Embedder:
+    """Give what embeds questions for a generation.
+
+    Raises:
+        ConfigurationError: It was made by a model that is not here, or one whose key is missing.
+    """
+    if description.get("embedding_model", "local") == "local":
+        from dataflow_assets.models.wordllama import WordLlamaEmbedder
+
+        embedder = WordLlamaEmbedder(int(description["dimension"]))
+        if description.get("model_name") != embedder.name:
+            raise ConfigurationError(
+                f"The generation was made with {description.get('model_name')}, which is not here."
+            )
+        return embedder
+    from dataflow_assets.flow.paid import credential_problem, paid_embedder
+    from dataflow_assets.models.question import Tally
+
+    made_by = library.settings.embeddings.model_copy(
+        update={
+            "model": description["embedding_model"],
+            "dimension": int(description["dimension"]),
+            "query_model": description.get("query_model"),
+        }
+    )
+    problem = credential_problem(made_by.query_model or made_by.model)
+    if problem is not None:
+        raise CredentialError(problem)
+    settings = library.settings.model_copy(update={"embeddings": made_by})
+    return paid_embedder(library.home, library.name, settings, run_id=library.run_id, tally=Tally())
+
+
+def _partitions(library: Library, generation: str) -> list[str]:
+    names = (p for p in library.index.partitions() if p.partition(".")[0] == library.name)
+    return [partition for partition in names if generation in library.index.generations(partition)]
+
+
+def _vectors(
+    library: Library, readers: Sequence[IndexReader], asked: Sequence[Question]
+) -> list[NDArray[np.float32] | None]:
+    """Embed all questions; None where that cannot be had, as for those who search: words have to do."""
+    import numpy as np
+
+    found: list[NDArray[np.float32] | None] = [None] * len(asked)
+    if not readers:
+        return found
+    try:
+        embedder = question_embedder(readers[0].generation.description, library)
+        texts = [Asked(str(number), question.query) for number, question in enumerate(asked)]
+        for made in embedder.vectors(texts, kind="query"):
+            if made.vector is not None and np.isfinite(made.vector).all():
+                found[int(made.key)] = made.vector
+    except DataflowError:
+        return found
+    return found
+
+
+def _search(
+    library: Library,
+    readers: Sequence[IndexReader],
+    question: Question,
+    vector: NDArray[np.float32] | None,
+    k: int,
+) -> list[Found]:
+    settings = library.settings.search
+    query = IndexQuery(
+        question.query,
+        vector,
+        "hybrid",
+        k,
+        semantic_weight=settings.semantic_weight,
+        keyword_weight=settings.keyword_weight,
+        prefetch=settings.prefetch_factor * k,
+    )
+    unique: dict[str, tuple[Candidate, IndexReader]] = {}
+    for reader in readers:
+        for candidate in reader.candidates(query):
+            unique.setdefault(candidate.chunk_id, (candidate, reader))
+    ranked = [list(unique.values())[n] for n, _ in rank([candidate for candidate, _ in unique.values()], query)]
+    payloads: dict[str, Mapping[str, Any]] = {}
+    for reader in readers:
+        payloads.update(reader.payloads([candidate.chunk_id for candidate, its in ranked if its is reader]))
+    return [
+        Found(
+            str(said.get("document_id", "")),
+            str(said.get("source_uri", "")),
+            f"{said.get('text') or ''}\n{said.get('corrected_text') or ''}",
+        )
+        for candidate, _ in ranked
+        if (said := payloads.get(candidate.chunk_id)) is not None
+    ]

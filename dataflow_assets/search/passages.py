@@ -1,0 +1,114 @@
+"""Reading around a chunk: its neighbours in the document, as one stretch of text.
+
+What belongs here: fetching the neighbours from the index that holds the chunk, and joining them. What does not: which chunks
+are worth it (`searcher`). The warehouse is never read: a passage is of the same published state as its chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dataflow_assets.index.base import IndexQuery, IndexReader, Mode
+from dataflow_assets.search.results import Passage
+
+MOST_NEIGHBOURS = 50
+"""Chunks that are read to one side at most."""
+_SIDES: tuple[Mode, ...] = ("semantic", "keyword")
+
+
+def neighbours(
+    reader: IndexReader, found: Sequence[Mapping[str, Any]], before: int, after: int
+) -> list[list[Mapping[str, Any]]]:
+    """Fetch chunks with what stands around them.
+
+    Args:
+        reader: What the chunks were found in.
+        found: The chunks' payloads.
+        before: How many in front of each.
+        after: How many behind it.
+
+    Returns:
+        For each chunk payloads in the order of the text, without a hole; its own is among them.
+    """
+    before, after = min(max(0, before), MOST_NEIGHBOURS), min(max(0, after), MOST_NEIGHBOURS)
+    documents: dict[str, dict[int, Mapping[str, Any]]] = {}
+    for each in found:
+        documents.setdefault(each["document_id"], {})[int(each["chunk_index"])] = each
+    for document, there in documents.items():
+        text = " ".join(str(each["text"])[:500] for each in there.values())[:4000]
+        near = {n for here in there for n in range(max(0, here - before), here + after + 1)}
+        # A chunk that has no vector is found by words that it shares with its neighbours.
+        for mode in _SIDES:
+            if lacking := sorted(near.difference(there)):
+                there.update(_fetched(reader, document, lacking, text, mode))
+    rows = []
+    for each in found:
+        there, here = documents[each["document_id"]], int(each["chunk_index"])
+        first = last = here
+        while here - first < before and first - 1 in there:
+            first -= 1
+        while last - here < after and last + 1 in there:
+            last += 1
+        rows.append([there[index] for index in range(first, last + 1)])
+    return rows
+
+
+def _fetched(
+    reader: IndexReader, document: str, indexes: Sequence[int], text: str, mode: Mode
+) -> dict[int, Mapping[str, Any]]:
+    """Fetch chunks of a document by their places in it. The filter finds them; what is asked for decides nothing."""
+    import numpy as np
+
+    dimension = reader.generation.dimension
+    query = IndexQuery(
+        text,
+        np.full(dimension, dimension**-0.5, dtype=np.float32),
+        mode,
+        limit=len(indexes),
+        prefetch=len(indexes),
+        filters={"document_id": document, "chunk_index": indexes},
+    )
+    found = reader.payloads([candidate.chunk_id for candidate in reader.candidates(query)])
+    return {int(each["chunk_index"]): each for each in found.values()}
+
+
+def passage_of(payloads: Sequence[Mapping[str, Any]]) -> Passage:
+    """Join neighbouring chunks.
+
+    Args:
+        payloads: Of chunks of one document that follow each other, in order; at least one.
+    """
+    first = payloads[0]
+    pages = [page for each in payloads for page in (each.get("first_page"), each.get("last_page")) if page is not None]
+    corrected = any(each["corrected_text"] for each in payloads)
+    return Passage(
+        text=_joined(payloads, corrected=False),
+        chunks=tuple(each["chunk_id"] for each in payloads),
+        library=first["library"],
+        document_id=first["document_id"],
+        title=first["title"],
+        source_uri=first["source_uri"],
+        heading_path=tuple(first["heading_path"]),
+        start_position=first["start_position"],
+        end_position=max(each["end_position"] for each in payloads),
+        first_page=min(pages, default=None),
+        last_page=max(pages, default=None),
+        corrected_text=_joined(payloads, corrected=True) if corrected else None,
+    )
+
+
+def _joined(payloads: Sequence[Mapping[str, Any]], *, corrected: bool) -> str:
+    """Join the texts of chunks. What they share stands once; between them is white space, shown as line breaks."""
+    parts: list[str] = []
+    reach: int | None = None
+    for each in payloads:
+        start, text = each["start_position"], str(each["text"])
+        if reach is not None and start > reach:
+            parts.append("\n" * (start - reach))
+        shared = 0 if reach is None else max(0, reach - start)
+        # A correction moves positions: where chunks overlap, the part that a chunk adds is shown as it was.
+        mended = str(each["corrected_text"]) if corrected and each["corrected_text"] and not shared else text
+        parts.append(mended[shared:])
+        reach = max(reach or 0, each["end_position"])
+    return "".join(parts)
