@@ -10,8 +10,8 @@ from dataflow_assets.warehouse.store import SCHEMA_VERSION, Warehouse
 
 
 def test_an_earlier_warehouse_keeps_its_rows(tmp_path: Path) -> None:
-    with Warehouse(tmp_path).reading() as connection:
-        connection.execute("SELECT 1")
+    with Warehouse(tmp_path).transaction():
+        pass
     with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:  # back to what version 1 was
         connection.execute("ALTER TABLE validated_documents RENAME COLUMN uri TO source_uri")
         connection.execute("ALTER TABLE validated_documents DROP COLUMN sections")
