@@ -382,14 +382,30 @@ def serve(host: str | None, port: int | None, require_key: bool | None) -> None:
     from dataflow_assets.serving.settings import ServingSettings
 
     settings = ServingSettings.of({"host": host, "port": port, "require_key": require_key})
-    from dataflow_assets.serving.server import bind, check, make_server
+    from dataflow_assets.serving.server import bind, check, make_server, run
 
     check(settings, home_path())
     listening = bind(settings)
     server = make_server(settings, home_path(), catalog_path())
     name = f"[{settings.host}]" if ":" in settings.host else settings.host
     say(f"Serving {home_path()} at http://{name}:{listening.getsockname()[1]}/ - stop with Ctrl-C.")
-    server.run(sockets=[listening])
+    run(server, listening)
+
+
+@cli.command()
+@click.option("--http", metavar="HOST:PORT", help="Listen there at /mcp; on standard input and output if left out.")
+def mcp(http: str | None) -> None:
+    """Answer coding agents over MCP: on standard input and output, or over HTTP."""
+    from dataflow_assets.serving.mcp_server import address, serve_http, serve_stdio
+
+    if http is None:
+        serve_stdio(home_path(), catalog_path())
+        return
+    from dataflow_assets.serving.settings import ServingSettings
+
+    host, port = address(http)
+    settings = ServingSettings.of({"host": host, "port": port, "require_key": None})
+    serve_http(settings, home_path(), catalog_path(), say)
 
 
 @cli.group()
@@ -410,6 +426,8 @@ def keys() -> None:
 @as_json
 def keys_add(name: str, libraries: tuple[str, ...], per_minute: int, runs: bool, events: bool, as_json: bool) -> None:
     """Make a key. It is shown once, and kept as a hash."""
+    from dataflow_assets.catalog import split_partition
+    from dataflow_assets.home import open_index
     from dataflow_assets.serving.keys import KeyStore
 
     if libraries:
@@ -440,22 +458,24 @@ def keys_list(as_json: bool) -> None:
     """List the keys, without what they open."""
     from dataflow_assets.serving.keys import KeyStore
 
-    listed = [
-        {
-            "name": key.name, "libraries": key.libraries, "per_minute": key.per_minute, "runs": key.runs,
-            "events": key.events_secret is not None, "created_at": key.created_at,
-        }
-        for key in KeyStore(home_path()).all()
-    ]  # fmt: skip
+    listed = KeyStore(home_path()).all()
     if as_json:
-        print_json({"keys": listed})
+        names = ("name", "libraries", "per_minute", "runs", "created_at")
+        print_json(
+            {
+                "keys": [
+                    {**{name: getattr(key, name) for name in names}, "events": key.events_secret is not None}
+                    for key in listed
+                ]
+            }
+        )
     else:
         print_table(
             ["name", "libraries", "a minute", "runs", "events", "made (UTC)"],
             [
-                [one["name"], ", ".join(one["libraries"]) if one["libraries"] else "all", f"{one['per_minute']:,}",
-                 "yes" if one["runs"] else "", "yes" if one["events"] else "", one["created_at"]]
-                for one in listed
+                [key.name, ", ".join(key.libraries) if key.libraries is not None else "all", f"{key.per_minute:,}",
+                 "yes" if key.runs else "", "yes" if key.events_secret else "", key.created_at]
+                for key in listed
             ],
         )  # fmt: skip
 

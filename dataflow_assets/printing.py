@@ -50,7 +50,17 @@ def print_results(answer: SearchAnswer) -> None:
         click.echo(f"{click.style(f'{place}. {where}', bold=True)}  {result.score:.3f}")
         click.echo(click.style(f"   {result.library}  {result.source_uri}:{result.start_position}", fg="cyan"))
         text = " ".join((result.corrected_text or result.text).split())
-        click.echo(f"   {text[:300]}{'...' if len(text) > 300 else ''}\n")
+        click.echo(f"   {text[:300]}{'...' if len(text) > 300 else ''}")
+        if result.scores is not None:
+            said = result.scores
+            similar = "no vector" if said.semantic is None else f"{said.semantic:.3f}"
+            factors = "".join(f", {name} x{factor:g}" for name, factor in said.features.items())
+            click.echo(
+                click.style(
+                    f"   similarity {similar}, BM25 {said.keyword:.2f}, together {said.fused:.3f}{factors}", dim=True
+                )
+            )
+        click.echo()
 
 
 def cell(value: Any) -> str:

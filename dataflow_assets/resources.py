@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import dagster as dg
@@ -27,6 +28,9 @@ from dataflow_assets.warehouse.store import Warehouse
 FOREVER = 30 * 24 * 3600.0
 """Seconds that a run waits for another run of the same partition."""
 
+_LISTENING: ContextVar[Progress | None] = ContextVar("listening", default=None)
+"""Who hears of progress; no attribute of the resource, for a run gets a copy of it that has its fields alone."""
+
 
 class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The home and the catalog, and, during a run, the library that the run's partition names."""
@@ -34,11 +38,10 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
     home: str = Field(default="", description="The home; DATAFLOW_HOME, or .dataflow, if left out.")
     catalog: str = Field(default="", description="The catalog file; DATAFLOW_CATALOG, or catalog.yaml, if left out.")
     _run: LibraryRun | None = PrivateAttr(default=None)
-    _progress: Progress | None = PrivateAttr(default=None)
 
     def reporting_to(self, progress: Progress) -> "Workspace":
         """Have the stages tell their progress."""
-        self._progress = progress
+        _LISTENING.set(progress)
         return self
 
     @property
@@ -98,8 +101,8 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
                     spool=spool,
                 )
                 self._run.run_id = run.run_id
-                if self._progress is not None:
-                    self._run.progress = self._progress
+                if (progress := _LISTENING.get()) is not None:
+                    self._run.progress = progress
                 start_state(home, partition, run.run_id)
                 self._book(home)  # what a killed run paid for
                 stack.callback(self._book, home)

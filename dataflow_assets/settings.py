@@ -402,8 +402,13 @@ class EvaluationSettings(Settings):
     k: Annotated[int, Field(ge=1, le=100)] = Field(10, description="Results of a question that count.")
     allowed_loss: Annotated[float, Field(ge=0, le=1)] = Field(
         0.05,
-        description="How much recall, MRR or nDCG a new generation may lose against the one in use and still take over; 1 "
-        "lets every generation take over.",
+        description="How much recall, MRR or nDCG of hybrid search may fall against the generation in use for a new one to "
+        "take over.",
+    )
+    allowed_semantic_loss: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.2,
+        description="How much nDCG of semantic search alone may fall: the words of a question must not hide a model that "
+        "understands nothing.",
     )
     questions: Annotated[int, Field(ge=1, le=10_000)] = Field(
         100, description="How many questions are made from headings where there are no golden queries."

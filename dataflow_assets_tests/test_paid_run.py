@@ -186,8 +186,9 @@ def billed_usd(services: Loopback) -> float:
 
 
 def asked_since(services: Loopback, start: int, endpoint: str) -> Counter[str]:
-    """Count the texts of the calls after the first `start` ones."""
-    return Counter(text for call in services.calls[start:] if call.endpoint == endpoint for text in call.texts)
+    """Count the texts of the calls after the first `start` ones; not the questions that a new generation is judged by."""
+    calls = [call for call in services.calls[start:] if call.body.get("input_type") != "query"]
+    return Counter(text for call in calls if call.endpoint == endpoint for text in call.texts)
 
 
 def only(services: Loopback, endpoint: str) -> list[Call]:

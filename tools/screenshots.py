@@ -1,11 +1,12 @@
 """Take the pictures of the README from the running product: `make screenshots`.
 
-A temporary home is filled with the guide, Dagster's web server is started on a free port of this machine, and headless Chromium
-looks at it. Needs Debian's package chromium. Everything that is started is stopped.
+A temporary home is filled with the guide, Dagster's web server and the service are started on free ports of this machine, and headless
+Chromium looks at them. Needs Debian's package chromium. Everything that is started is stopped.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -13,7 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,12 +58,35 @@ def main() -> None:
         finally:
             server.terminate()
             server.wait(30)
+        _page(chromium, environment, folder)
 
 
-def _picture(chromium: str, url: str, name: str, size: str, folder: str) -> None:
+def _page(chromium: str, environment: dict[str, str], folder: str) -> None:
+    """Take pictures of the search page: results, a document, and both as a phone in the dark shows them."""
+    port = _free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "dataflow_assets.cli", "serve", "--port", str(port)],
+        env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        _wait(port, "/ready")
+        address, query = f"http://127.0.0.1:{port}/", "agree to a large delete"
+        found = urllib.request.urlopen(f"{address}v1/search?{urllib.parse.urlencode({'query': query})}").read()
+        first = json.loads(found)["results"][0]["chunk_id"]
+        said = urllib.parse.quote(query)
+        _picture(chromium, f"{address}#query={said}", "search-page", "1200,900", folder)
+        _picture(chromium, f"{address}#query={said}&open={first}", "search-document", "1200,900", folder)
+        dark = ["--blink-settings=preferredColorScheme=0"]
+        _picture(chromium, f"{address}#query={said}", "search-phone", "500,900", folder, dark)
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _picture(chromium: str, url: str, name: str, size: str, folder: str, more: Sequence[str] = ()) -> None:
     target = IMAGES / f"{name}.png"
     words = [
-        chromium, *CHROMIUM, f"--user-data-dir={folder}/chromium-{name}", f"--window-size={size}",
+        chromium, *CHROMIUM, *more, f"--user-data-dir={folder}/chromium-{name}", f"--window-size={size}",
         "--virtual-time-budget=30000", "--timeout=30000", f"--screenshot={target}", url,
     ]  # fmt: skip
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
@@ -73,14 +99,14 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def _wait(port: int) -> None:
+def _wait(port: int, path: str = "/server_info") -> None:
     for _ in range(240):
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=5).read()
+            urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5).read()
             return
         except OSError:
             time.sleep(0.5)
-    sys.exit("Dagster's web server did not start.")
+    sys.exit("A server did not start.")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataflow_assets.errors import ConfigurationError, CredentialError, DataflowError
-from dataflow_assets.index.base import Candidate, IndexQuery, IndexReader, SearchIndex
+from dataflow_assets.index.base import Candidate, IndexQuery, IndexReader, Mode, SearchIndex
 from dataflow_assets.index.fusion import rank
 from dataflow_assets.models.base import Asked, Embedder
 from dataflow_assets.settings import LibrarySettings
@@ -22,6 +22,7 @@ from dataflow_assets.stages.evaluation import (
     Evaluation,
     Found,
     Question,
+    QuestionFigures,
     Questions,
     judge,
     known_items,
@@ -115,7 +116,7 @@ def evaluate(library: Library, generation: str, questions: Questions, *, k: int 
         vectors = _vectors(library, readers, questions.asked)
         return summarise(
             [
-                judge(question, _search(library, readers, question, vector, k), k)
+                _ask(library, readers, question, vector, k)
                 for question, vector in zip(questions.asked, vectors, strict=True)
             ],
             k,
@@ -179,13 +180,13 @@ def _vectors(
     return found
 
 
-def _search(
+def _ask(
     library: Library,
     readers: Sequence[IndexReader],
     question: Question,
     vector: NDArray[np.float32] | None,
     k: int,
-) -> list[Found]:
+) -> QuestionFigures:
     settings = library.settings.search
     query = IndexQuery(
         question.query,
@@ -200,16 +201,20 @@ def _search(
     for reader in readers:
         for candidate in reader.candidates(query):
             unique.setdefault(candidate.chunk_id, (candidate, reader))
-    ranked = [list(unique.values())[n] for n, _ in rank([candidate for candidate, _ in unique.values()], query)]
+    candidates = [candidate for candidate, _ in unique.values()]
+    # What both sides fetched has the best of each side, so semantic search need not be asked again.
+    orders = [[candidates[n].chunk_id for n, _ in rank(candidates, replace(query, mode=mode))] for mode in _MODES]
+    wanted = {chunk_id for order in orders for chunk_id in order}
     payloads: dict[str, Mapping[str, Any]] = {}
     for reader in readers:
-        payloads.update(reader.payloads([candidate.chunk_id for candidate, its in ranked if its is reader]))
-    return [
-        Found(
-            str(said.get("document_id", "")),
-            str(said.get("source_uri", "")),
-            f"{said.get('text') or ''}\n{said.get('corrected_text') or ''}",
-        )
-        for candidate, _ in ranked
-        if (said := payloads.get(candidate.chunk_id)) is not None
-    ]
+        payloads.update(reader.payloads([i for i, (_, its) in unique.items() if its is reader and i in wanted]))
+    hybrid, semantic = (judge(question, [_found(payloads[i]) for i in order if i in payloads], k) for order in orders)
+    return replace(hybrid, semantic=semantic.ndcg)
+
+
+_MODES: tuple[Mode, ...] = ("hybrid", "semantic")
+
+
+def _found(said: Mapping[str, Any]) -> Found:
+    text = f"{said.get('text') or ''}\n{said.get('corrected_text') or ''}"
+    return Found(str(said.get("document_id", "")), str(said.get("source_uri", "")), text)

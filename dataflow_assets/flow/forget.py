@@ -6,7 +6,7 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
-from dataflow_assets.flow.generations import memory_path
+from dataflow_assets.flow.generation_memory import memory_path
 from dataflow_assets.flow.ingest import named_documents
 from dataflow_assets.flow.state import forget_state
 from dataflow_assets.index.base import SearchIndex

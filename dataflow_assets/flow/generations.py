@@ -1,77 +1,31 @@
 """Which generation of a library is in use: the takeover and its gate, going back, and what becomes of those that are kept.
 
 What belongs here: decisions about generations. What does not: filling one (`publish`), measuring one (`evaluate`), judging
-two (`stages.evaluation`), and the one write that puts one into use (`index`).
+two (`stages.evaluation`), remembering what was decided (`generation_memory`), and the one write that puts one into use (`index`).
 
 The decision is made for a whole library, whatever its number of buckets: searches merge the buckets, and a bucket that went
 ahead would mix vectors of two models in one answer for as long as the others take. So the run that completes the generation
 puts it into use for all of them, in one write.
-
-What was decided is remembered in one small file a library in the home's `state/`: which generations were refused, by the gate
-or by a person, and how each measured. It is the memory of a decision, never of data: without it the gate decides again.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import json
-import os
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from dataflow_assets.catalog import partition_of
 from dataflow_assets.errors import ConfigurationError
 from dataflow_assets.flow.evaluate import Library, evaluate, golden_questions, questions_of
+from dataflow_assets.flow.generation_memory import Memory, read_memory, write_memory
+from dataflow_assets.flow.kept_generations import forget_deleted, partitions_of, remove_expired
 from dataflow_assets.home import exclusively
 from dataflow_assets.index.base import Publication, SearchIndex
 from dataflow_assets.settings import fingerprint_of
 from dataflow_assets.stages.evaluation import Evaluation, Questions, Verdict, compare
-from dataflow_assets.warehouse.changes import Scope, literal
 from dataflow_assets.warehouse.store import now
 
-REMEMBERED = 200
-"""Evaluations and takeovers of a library that are kept."""
 
-
-@dataclass(slots=True)
-class Memory:
-    """What was decided about the generations of a library."""
-
-    refused: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Generation -> `by` (gate or person), `at`, `message`, and for the gate the `key` of what it looked at."""
-    evaluations: list[dict[str, Any]] = field(default_factory=list)
-    """How generations measured, oldest first."""
-    takeovers: list[dict[str, Any]] = field(default_factory=list)
-    """When which generation came into use, by whom, oldest first."""
-
-
-def memory_path(home: Path, library: str) -> Path:
-    """Say where it is remembered."""
-    return home / "state" / f"{library}~generations.json"
-
-
-def read_memory(home: Path, library: str) -> Memory:
-    """Read what was decided; nothing where there is no file, or it makes no sense."""
-    try:
-        said = json.loads(memory_path(home, library).read_bytes())
-        return Memory(dict(said["refused"]), list(said["evaluations"]), list(said["takeovers"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return Memory()
-
-
-def write_memory(home: Path, library: str, memory: Memory) -> None:
-    """Write it, whole or not at all."""
-    memory.evaluations = memory.evaluations[-REMEMBERED:]
-    memory.takeovers = memory.takeovers[-REMEMBERED:]
-    path = memory_path(home, library)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(json.dumps(asdict(memory), indent=1) + "\n", encoding="utf-8")
-    draft.replace(path)
-
-
-def deciding(home: Path, library: str) -> Any:
+def deciding(home: Path, library: str) -> AbstractContextManager[None]:
     """Hold the library's generations for the length of a block: one decides at a time."""
     return exclusively(home / "locks" / f"{library}~generations.lock")
 
@@ -101,15 +55,10 @@ def settle(library: Library, partition: str, wanted: str) -> dict[str, Any]:
         return told
 
 
-def _partitions(library: Library) -> list[str]:
-    buckets = library.settings.buckets
-    return [partition_of(library.name, bucket, buckets) for bucket in range(buckets)]
-
-
 def _consider(library: Library, wanted: str, used: str) -> dict[str, Any]:
     """Decide whether a whole generation takes over from the one in use."""
     index, name = library.index, library.name
-    found = {partition: index.generations(partition).get(wanted) for partition in _partitions(library)}
+    found = {partition: index.generations(partition).get(wanted) for partition in partitions_of(library)}
     states = [state for state in found.values() if state is not None]
     if len(states) < len(found):
         return {}  # the runs of the other buckets follow, and the last one decides
@@ -135,6 +84,7 @@ def _consider(library: Library, wanted: str, used: str) -> dict[str, Any]:
                 evaluate(library, used, questions),
                 evaluate(library, wanted, questions),
                 library.settings.evaluation.allowed_loss,
+                library.settings.evaluation.allowed_semantic_loss,
             )
             _remember(memory, wanted, questions, verdict.after, verdict=verdict)
         if verdict is not None and not verdict.passed:
@@ -145,6 +95,7 @@ def _consider(library: Library, wanted: str, used: str) -> dict[str, Any]:
             memory.refused[wanted] = {"by": "gate", "at": _at(), "key": key, "message": message}
             write_memory(library.home, name, memory)
             return {"withheld": message, "evaluation": memory.evaluations[-1], "lost": list(verdict.lost)}
+    memory.refused.clear()  # whatever was refused, the settings ask for something else now
     _take_over(library.home, index, name, memory, wanted, by="gate")
     said = "It passed the gate: " + verdict.sentence() if verdict else "There was nothing to compare it by."
     told: dict[str, Any] = {"took_over": f"A new generation of {name} took over. {said}"}
@@ -157,7 +108,7 @@ def _measure(library: Library, wanted: str) -> dict[str, Any]:
     """Ask the golden queries again where the index changed since; questions of our own making are asked by the gate alone."""
     questions = golden_questions(library.name, library.settings, library.base)
     there = library.index.in_use(library.name)
-    if questions is None or not set(_partitions(library)) <= there.keys():
+    if questions is None or not set(partitions_of(library)) <= there.keys():
         return {}
     memory = read_memory(library.home, library.name)
     key = _key(list(there.values()), questions, library)
@@ -211,12 +162,6 @@ def remember_evaluation(library: Library, generation: str, questions: Questions,
         write_memory(library.home, library.name, memory)
 
 
-def last_evaluation(home: Path, library: str, generation: str | None) -> dict[str, Any] | None:
-    """How the generation in use measured last; None where it never was."""
-    told = [one for one in read_memory(home, library).evaluations if one["generation"] == generation]
-    return told[-1] if told else None
-
-
 def _take_over(home: Path, index: SearchIndex, library: str, memory: Memory, generation: str, *, by: str) -> None:
     use = index.usage(library)
     memory.refused.pop(generation, None)
@@ -224,81 +169,6 @@ def _take_over(home: Path, index: SearchIndex, library: str, memory: Memory, gen
     # Remembered first: a process that dies in between has remembered one takeover too many, which harms nobody.
     write_memory(home, library, memory)
     index.use(library, generation)
-
-
-def forget_deleted(library: Library, partition: str, wanted: str) -> None:
-    """Delete what left the source from what is not brought up to date: kept generations, former buckets.
-
-    Nobody finds a deleted document, whichever generation is in use or comes into use.
-    """
-    index = library.index
-    current = set(_partitions(library))
-    for other in [p for p in index.partitions() if p.partition(".")[0] == library.name]:
-        if other in current and other != partition:
-            continue  # looked after by its own runs
-        states = [s for s in index.generations(other).values() if (other, s.generation.name) != (partition, wanted)]
-        if not states:
-            continue
-        scope = _scope(other, library)
-        with library.warehouse.reading() as connection:
-            key = _documents_key(connection, scope)
-        for state in states:
-            described = dict(state.generation.description)
-            if described.get("documents") == key:
-                continue
-            with index.read(other, state.generation.name) as reader:
-                held = sorted(reader.document_ids())
-            with library.warehouse.reading() as connection:
-                gone = _gone(connection, scope, held)
-            described["documents"] = key
-            if gone:
-                described.pop("token", None)  # it is no longer what its table tells of
-            with index.write(replace(state.generation, description=described)) as writer:
-                if gone:
-                    writer.delete_documents(gone)
-
-
-_THERE = "status IN ('valid', 'duplicate')"
-
-
-def _scope(partition: str, library: Library) -> Scope:
-    bucket = partition.partition(".")[2]
-    if partition in _partitions(library) and bucket:
-        return Scope(library.name, int(bucket), library.settings.buckets)
-    return Scope(library.name)
-
-
-def _documents_key(connection: Any, scope: Scope) -> str:
-    found = connection.execute(
-        "SELECT count(*), coalesce(bit_xor(md5_number(document_id)), 0) FROM validated_documents "
-        f"WHERE {scope.where()} AND {_THERE}"
-    ).fetchone()
-    return fingerprint_of([str(value) for value in found])
-
-
-def _gone(connection: Any, scope: Scope, held: list[str]) -> list[str]:
-    return [
-        row[0]
-        for row in connection.execute(
-            "SELECT held FROM (SELECT unnest(?::VARCHAR[]) AS held) WHERE held NOT IN "
-            f"(SELECT document_id FROM validated_documents WHERE library = {literal(scope.library)} AND {_THERE})",
-            [held],
-        ).fetchall()
-    ]
-
-
-def remove_expired(library: Library, partition: str, wanted: str) -> None:
-    """Remove from a partition what was left longer ago than the grace period, and what never came into use."""
-    use = library.index.usage(library.name)
-    if use is None:
-        return
-    until = now() - dt.timedelta(days=library.settings.evaluation.grace_days)
-    for name in library.index.generations(partition):
-        if name in (use.generation, wanted):
-            continue
-        left = use.left.get(name)
-        if left is None or dt.datetime.fromisoformat(left) <= until:
-            library.index.remove(partition, name)
 
 
 def describe(home: Path, index: SearchIndex, library: str) -> list[dict[str, Any]]:
@@ -398,7 +268,9 @@ def choose(home: Path, index: SearchIndex, library: str, generation: str) -> Non
             )
         if use is not None and use.generation == generation:
             return
-        _take_over(home, index, library, read_memory(home, library), generation, by="person")
+        memory = read_memory(home, library)
+        memory.refused.clear()
+        _take_over(home, index, library, memory, generation, by="person")
 
 
 def _at() -> str:

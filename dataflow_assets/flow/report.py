@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dataflow_assets.flow.fingerprint import settings_fingerprint
-from dataflow_assets.flow.generations import read_memory
+from dataflow_assets.flow.generation_memory import read_memory
 from dataflow_assets.flow.library_run import LibraryRun
 from dataflow_assets.flow.state import end_state
 from dataflow_assets.records import QualityReport
@@ -130,6 +130,7 @@ def _evaluations(run: LibraryRun, remembered: Sequence[Mapping[str, Any]]) -> tu
     return tuple(
         EvaluationFigures(
             **{name: one[name] for name in ("at", "generation", "kind", "questions", "k", "recall", "mrr", "ndcg")},
+            semantic=one.get("semantic", 0.0),
             in_use=use is not None and one["generation"] == use.generation,
             refused=one.get("passed") is False,
         )

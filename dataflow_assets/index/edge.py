@@ -1,7 +1,7 @@
 """The index inside the process: Qdrant Edge shards in folders.
 
-What belongs here: publishing shards and reading them, by any number of processes. What does not: the ranking (`fusion`), words
-(`bm25`), servers (`server`).
+What belongs here: publishing shards and opening them, by any number of processes. What does not: what is done with an open
+shard (`edge_shard`), the ranking (`fusion`), words (`bm25`), servers (`server`).
 
     index/<partition>/published.json       which of the folders below are published (`pointers`)
     index/<partition>/<token>/             a shard; nobody writes to it once it is published
@@ -16,39 +16,19 @@ what a killed writer left, is removed at once.
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
 
 from dataflow_assets.errors import IndexMissing, SearchIndexError
-from dataflow_assets.index.base import Candidate, Generation, Hit, IndexQuery, Point, Publication, Use
-from dataflow_assets.index.fusion import rank
-from dataflow_assets.index.pointers import POINTER, Pointers, sync
-from dataflow_assets.index.points import (
-    BATCH,
-    BATCH_FLOATS,
-    BM25,
-    DENSE,
-    KEYWORD_KEYS,
-    checked_partition,
-    dense_vector,
-    is_chunk_id,
-    library_of,
-    point_id,
-    storable,
-)
-
-if TYPE_CHECKING:
-    import qdrant_edge as edge
-
-_COPY_BYTES: Final = 1 << 20
+from dataflow_assets.index.base import Generation, Publication, Use
+from dataflow_assets.index.edge_shard import EdgeReader, EdgeWriter, filesystem, load
+from dataflow_assets.index.pointers import POINTER, Pointers
+from dataflow_assets.index.points import checked_partition, library_of
 
 
 class EdgeIndex:
@@ -70,7 +50,7 @@ class EdgeIndex:
         """Change a partition; see `SearchIndex.write`. A block that changes nothing publishes nothing new."""
         partition = checked_partition(generation.partition)
         home = self._folder / partition
-        with _filesystem(f"write the index of {partition}"):
+        with filesystem(f"write the index of {partition}"):
             home.mkdir(parents=True, exist_ok=True)
             with self._locked(partition):
                 there = self._pointers.generations(partition)
@@ -90,7 +70,7 @@ class EdgeIndex:
                 if dict(published.generation.description) != dict(generation.description):
                     self._publish(Publication(generation, published.points, published.name))
                 return
-            with _filesystem(f"publish the index of {partition}"):
+            with filesystem(f"publish the index of {partition}"):
                 points = writer.finish()
                 self._publish(Publication(generation, points, writer.folder.name))
         except BaseException:
@@ -102,12 +82,12 @@ class EdgeIndex:
         """Open a published state; see `SearchIndex.read`."""
         if self._find(partition, generation) is None:
             raise _missing(partition, generation)
-        with _filesystem(f"open the index of {partition}"):
+        with filesystem(f"open the index of {partition}"):
             with self._locked(partition):
                 published = self._find(partition, generation)
                 if published is None:
                     raise _missing(partition, generation)
-                shard = _load(self._folder / partition / published.name)
+                shard = load(self._folder / partition / published.name)
         try:
             yield EdgeReader(shard, published)
         finally:
@@ -132,14 +112,14 @@ class EdgeIndex:
 
     def use(self, library: str, generation: str) -> None:
         """Put a generation of a library into use; see `SearchIndex.use`."""
-        with _filesystem(f"put a generation of {library} into use"), self._locked(f"{checked_partition(library)}~use"):
+        with filesystem(f"put a generation of {library} into use"), self._locked(f"{checked_partition(library)}~use"):
             self._pointers.use(library, generation)
 
     def remove(self, partition: str, generation: str) -> None:
         """Remove a generation that is not in use; a reader that has it open keeps what it reads."""
         library = library_of(checked_partition(partition))
         with (
-            _filesystem(f"remove a generation of {partition}"),
+            filesystem(f"remove a generation of {partition}"),
             self._locked(f"{library}~use"),
             self._locked(partition),
         ):
@@ -157,11 +137,11 @@ class EdgeIndex:
         home = self._folder / checked_partition(partition)
         library = library_of(partition)
         if home.exists():
-            with _filesystem(f"remove the index of {partition}"), self._locked(partition):
+            with filesystem(f"remove the index of {partition}"), self._locked(partition):
                 with suppress(FileNotFoundError):
                     (home / POINTER).unlink()
                 shutil.rmtree(home)
-        with _filesystem(f"remove the index of {partition}"), self._locked(f"{library}~use"):
+        with filesystem(f"remove the index of {partition}"), self._locked(f"{library}~use"):
             self._pointers.forget(library)
 
     def partitions(self) -> list[str]:
@@ -193,317 +173,10 @@ class EdgeIndex:
             self._pointers.begin(library_of(partition), name)
 
 
-class EdgeWriter:
-    """Changes to one partition, on a copy of its published state that is made with the first change."""
-
-    def __init__(
-        self, generation: Generation, folder: Path, *, source: Path | None, lock: Any, hnsw_threshold: int
-    ) -> None:
-        self._generation = generation
-        self.folder = folder
-        self._source = source
-        self._lock = lock
-        self._hnsw_threshold = hnsw_threshold
-        self._shard: edge.EdgeShard | None = None
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything was asked of the writer."""
-        return self._shard is not None
-
-    def upsert(self, points: Sequence[Point]) -> None:
-        """Add points, or replace those with the same id, in batches."""
-        import qdrant_edge as edge
-
-        from dataflow_assets.index.bm25 import document_vector
-
-        # The engine takes vectors as Python's floats, of 32 bytes each.
-        size = max(1, min(BATCH, BATCH_FLOATS // self._generation.dimension))
-        for start in range(0, len(points), size):
-            batch = []
-            for point in points[start : start + size]:
-                vectors: dict[str, Any] = {BM25: document_vector(point.text)}
-                dense = dense_vector(point, self._generation)
-                if dense is not None:
-                    vectors[DENSE] = dense
-                batch.append(_edge_point(point, vectors))
-            self._update(edge.UpdateOperation.upsert_points(batch))
-            _let_go(self.folder)
-
-    def set_payload(self, payloads: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-        """Replace the payloads of points; an id that is not there is left out."""
-        import qdrant_edge as edge
-
-        for start in range(0, len(payloads), BATCH):
-            batch = [(point_id(chunk_id), payload) for chunk_id, payload in payloads[start : start + BATCH]]
-            with _engine(f"look up points of {self._generation.partition}"):
-                there = {record.id for record in self._opened().retrieve([i for i, _ in batch], False, False)}
-            for identity, payload in batch:
-                if identity in there:
-                    self._update(_overwrite(edge, identity, payload))
-
-    def delete(self, chunk_ids: Sequence[str]) -> None:
-        """Remove points; an id that is not there is no error."""
-        import qdrant_edge as edge
-
-        for start in range(0, len(chunk_ids), BATCH):
-            ids: list[Any] = [point_id(chunk_id) for chunk_id in chunk_ids[start : start + BATCH]]
-            self._update(edge.UpdateOperation.delete_points(ids))
-
-    def delete_documents(self, document_ids: Sequence[str]) -> None:
-        """Remove every point of documents; one that is not there is no error."""
-        import qdrant_edge as edge
-
-        for start in range(0, len(document_ids), BATCH):
-            among = edge.MatchAny(list(document_ids[start : start + BATCH]))
-            wanted = edge.Filter(must=[edge.FieldCondition("document_id", match=among)])
-            self._update(edge.UpdateOperation.delete_points_by_filter(wanted))
-
-    def finish(self) -> int:
-        """Bring everything to disk and close the shard.
-
-        Returns:
-            The number of points.
-        """
-        import qdrant_edge as edge
-
-        shard = self._opened()
-        with _engine(f"flush the index of {self._generation.partition}"):
-            points = shard.count(edge.CountRequest(exact=True))
-            # Does nothing below the thresholds; above them it builds the graph, or takes out what many deletes left.
-            shard.optimize()
-            shard.flush()
-            shard.close()
-        self._shard = None
-        for path in self.folder.rglob("*"):
-            sync(path)
-        sync(self.folder)
-        return points
-
-    def abandon(self) -> None:
-        """Forget everything."""
-        self._shard = None
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _update(self, operation: Any) -> None:
-        with _engine(f"write to the index of {self._generation.partition}"):
-            self._opened().update(operation)
-
-    def _opened(self) -> edge.EdgeShard:
-        if self._shard is None:
-            with _filesystem(f"write the index of {self._generation.partition}"):
-                if self._source is None:
-                    self._shard = _create(self.folder, self._generation, self._hnsw_threshold)
-                else:
-                    with self._lock():
-                        _copy_tree(self._source, self.folder)
-                    self._shard = _load(self.folder, self._generation, self._hnsw_threshold)
-        return self._shard
-
-
-class EdgeReader:
-    """An opened shard that nobody changes. Safe to use from several threads."""
-
-    def __init__(self, shard: edge.EdgeShard, publication: Publication) -> None:
-        self._shard = shard
-        self._publication = publication
-
-    @property
-    def generation(self) -> Generation:
-        """The generation that is read."""
-        return self._publication.generation
-
-    @property
-    def publication(self) -> Publication:
-        """The publication that is read."""
-        return self._publication
-
-    def count(self) -> int:
-        """Number of points."""
-        return self._publication.points
-
-    def document_ids(self) -> set[str]:
-        """The documents that have points."""
-        import qdrant_edge as edge
-
-        with _engine(f"read the index of {self.generation.partition}"):
-            found = self._shard.facet(edge.FacetRequest("document_id", limit=max(1, self.count()), exact=True))
-            return {str(hit.value) for hit in found.hits}
-
-    def search(self, query: IndexQuery) -> list[Hit]:
-        """Answer a query, best first."""
-        candidates = self.candidates(query)
-        ranked = [(candidates[n].chunk_id, score) for n, score in rank(candidates, query)]
-        payloads = self.payloads([chunk_id for chunk_id, _ in ranked])
-        return [Hit(chunk_id, score, payloads.get(chunk_id, {})) for chunk_id, score in ranked]
-
-    def candidates(self, query: IndexQuery) -> list[Candidate]:
-        """Fetch the best of each side, and what the other side says of them: two passes over the shard."""
-        import qdrant_edge as edge
-
-        from dataflow_assets.index.bm25 import query_vector
-
-        sides: list[tuple[str, Any]] = []
-        if query.mode != "keyword" and query.vector is not None:
-            if len(query.vector) != self.generation.dimension:
-                raise SearchIndexError(
-                    f"The query's vector has {len(query.vector)} numbers, and the index of {self.generation.partition} holds "
-                    f"vectors of {self.generation.dimension}: embed the query with the index's own model."
-                )
-            sides.append((DENSE, edge.Query.Nearest(query.vector.tolist(), using=DENSE)))
-        if query.mode != "semantic":
-            words = query_vector(query.text)
-            if words.indices:
-                sides.append((BM25, edge.Query.Nearest(words, using=BM25)))
-        limit = max(query.limit, query.prefetch)
-        wanted = _filter(query)
-        first = self._ask([edge.QueryRequest(limit=limit, query=side, filter=wanted) for _, side in sides])
-        scores: dict[str, dict[Any, float]] = {
-            name: {point.id: point.score for point in found} for (name, _), found in zip(sides, first, strict=True)
-        }
-        ids = list(dict.fromkeys(i for side in scores.values() for i in side))
-        lacking = [
-            (name, side, missing) for name, side in sides if (missing := {i for i in ids if i not in scores[name]})
-        ]
-        second = self._ask(
-            [
-                edge.QueryRequest(
-                    limit=len(missing), query=side, filter=edge.Filter(must=[edge.HasIdCondition(missing)])
-                )
-                for _, side, missing in lacking
-            ]
-        )
-        for (name, _, _), found in zip(lacking, second, strict=True):
-            scores[name].update((point.id, point.score) for point in found)
-        semantic, keyword = scores.get(DENSE, {}), scores.get(BM25, {})
-        return [Candidate(i.hex, semantic.get(i), keyword.get(i, 0.0)) for i in ids]
-
-    def payloads(self, chunk_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """The payloads of points, by chunk id."""
-        if not chunk_ids:
-            return {}
-        ids: list[Any] = [point_id(chunk_id) for chunk_id in chunk_ids]
-        with _engine(f"read the index of {self.generation.partition}"):
-            return {record.id.hex: record.payload or {} for record in self._shard.retrieve(ids, True, False)}  # type: ignore[union-attr]
-
-    def _ask(self, requests: list[edge.QueryRequest]) -> list[list[edge.ScoredPoint]]:
-        import qdrant_edge as edge
-
-        if not requests:
-            return []
-        with _engine(f"search the index of {self.generation.partition}"):
-            return self._shard.query_batch(edge.QueryBatchRequest(requests))
-
-
 def _missing(partition: str, generation: str | None) -> IndexMissing:
     if generation is None:
         return IndexMissing(f"Nothing has been indexed yet for {partition}: run the library first.")
     return IndexMissing(f"{partition} has no generation {generation}.")
-
-
-MADV_DONTNEED = 4
-"""Linux's advice that a range of memory is not needed now."""
-
-
-def _let_go(folder: Path) -> None:
-    """Give up the memory in which this process sees a shard's files; what was written stays in them.
-
-    The engine maps its files and never lets go: 100,000 vectors of 1,024 floats would stand for 400 MB. The pages are shared
-    with the file, so the kernel keeps what is dirty and brings back what is touched again (Linux only).
-    """
-    prefix = str(folder)
-    with suppress(OSError, AttributeError, ValueError):
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-        with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
-            for line in maps:
-                words = line.rstrip("\n").split(maxsplit=5)
-                if len(words) == 6 and words[5].startswith(prefix) and words[1].endswith("s"):
-                    start, end = (int(word, 16) for word in words[0].split("-"))
-                    libc.madvise(start, end - start, MADV_DONTNEED)
-
-
-def _create(folder: Path, generation: Generation, hnsw_threshold: int) -> edge.EdgeShard:
-    import qdrant_edge as edge
-
-    folder.mkdir()
-    with _engine(f"make an index for {generation.partition}"):
-        shard = edge.EdgeShard.create(str(folder), _config(generation, hnsw_threshold))
-        for key in KEYWORD_KEYS:
-            shard.update(edge.UpdateOperation.create_field_index(key, edge.PayloadSchemaType.Keyword))
-    return shard
-
-
-def _load(folder: Path, generation: Generation | None = None, hnsw_threshold: int = 0) -> edge.EdgeShard:
-    import qdrant_edge as edge
-
-    config = _config(generation, hnsw_threshold) if generation else None
-    with _engine(f"open {folder}"):
-        return edge.EdgeShard.load(str(folder), config)
-
-
-def _config(generation: Generation, hnsw_threshold: int) -> edge.EdgeConfig:
-    import qdrant_edge as edge
-
-    # The engine counts in kilobytes of vectors, and takes 0 for never.
-    kilobytes = max(1, hnsw_threshold * generation.dimension * 4 // 1024)
-    return edge.EdgeConfig(
-        vectors={DENSE: edge.EdgeVectorParams(size=generation.dimension, distance=edge.Distance.Cosine)},
-        sparse_vectors={BM25: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
-        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=kilobytes, default_segment_number=1),
-        wal_enabled=False,
-    )
-
-
-def _edge_point(point: Point, vectors: dict[str, Any]) -> edge.Point:
-    import qdrant_edge as edge
-
-    try:
-        return edge.Point(point_id(point.chunk_id), vectors, dict(point.payload))
-    except (TypeError, ValueError):
-        return edge.Point(point_id(point.chunk_id), vectors, storable(point.payload))
-
-
-def _overwrite(edge: Any, identity: Any, payload: Mapping[str, Any]) -> Any:
-    try:
-        return edge.UpdateOperation.overwrite_payload([identity], dict(payload))
-    except (TypeError, ValueError):
-        return edge.UpdateOperation.overwrite_payload([identity], storable(payload))
-
-
-def _filter(query: IndexQuery) -> edge.Filter | None:
-    import qdrant_edge as edge
-
-    must: list[Any] = []
-    for key, wanted in query.filters.items():
-        values = [wanted] if isinstance(wanted, str | int) else list(wanted)
-        if key == "chunk_id":
-            must.append(edge.HasIdCondition({point_id(i) for i in map(str, values) if is_chunk_id(i)}))
-        else:
-            must.append(edge.FieldCondition(key, match=edge.MatchAny(storable({"_": values})["_"])))
-    return edge.Filter(must=must) if must else None
-
-
-@contextmanager
-def _engine(what: str) -> Iterator[None]:
-    """Turn what the engine raises into a sentence; it raises plain exceptions, and panics that derive from BaseException."""
-    try:
-        yield
-    except SearchIndexError:
-        raise
-    except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        said = str(error).split("\n", 1)[0][:500]
-        raise SearchIndexError(f"The search engine could not {what}: {said}") from error
-
-
-@contextmanager
-def _filesystem(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SearchIndexError(f"Could not {what}: {error.strerror or error} ({error.filename}).") from error
 
 
 def _clean(home: Path, *, keep: Set[str]) -> None:
@@ -511,48 +184,3 @@ def _clean(home: Path, *, keep: Set[str]) -> None:
     for path in home.iterdir():
         if path.is_dir() and path.name not in keep:
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _copy_tree(source: Path, target: Path) -> None:
-    """Copy a folder without filling the holes of its files: a new shard says 100 MB and occupies 1."""
-    target.mkdir()
-    for entry in os.scandir(source):
-        if entry.is_dir(follow_symlinks=False):
-            _copy_tree(Path(entry.path), target / entry.name)
-        else:
-            _copy_file(Path(entry.path), target / entry.name)
-
-
-def _copy_file(source: Path, target: Path) -> None:
-    reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        try:
-            size = os.fstat(reading).st_size
-            os.ftruncate(writing, size)
-            for start, end in _extents(reading, size):
-                position = start
-                while position < end:
-                    piece = os.pread(reading, min(_COPY_BYTES, end - position), position)
-                    if not piece:
-                        break
-                    os.pwrite(writing, piece, position)
-                    position += len(piece)
-        finally:
-            os.close(writing)
-    finally:
-        os.close(reading)
-
-
-def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
-    """The parts of a file that hold data."""
-    position = 0
-    while position < size:
-        try:
-            start = os.lseek(descriptor, position, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            raise
-        position = os.lseek(descriptor, start, os.SEEK_HOLE)
-        yield start, position

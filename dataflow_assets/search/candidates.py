@@ -14,7 +14,7 @@ from dataflow_assets.index.base import Candidate, IndexQuery, IndexReader
 from dataflow_assets.index.fusion import comparable, rank
 from dataflow_assets.search.filters import Narrowing
 from dataflow_assets.search.readers import Opened
-from dataflow_assets.search.reranking import Judged
+from dataflow_assets.search.reranking import Judged, Question, coverage
 from dataflow_assets.search.results import Understood
 from dataflow_assets.settings import SearchSettings
 
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RERANKED = 30
-"""Candidates that are reranked at least, however few results are asked for. nDCG@10 with 20, 30 and 50 of them: SciFact 0.701,
-0.701, 0.703; Cranfield 0.441, 0.443, 0.443."""
+"""Candidates that are reranked at least, however few results are asked for. nDCG@10 with 20, 30 and 50 of them: SciFact 0.700,
+0.700, 0.703; Cranfield 0.442, 0.444, 0.444."""
+JUDGED = 3
+"""Candidates whose texts tell how well a library answers, where several are asked."""
 
 
 @dataclass(slots=True)
@@ -35,6 +37,8 @@ class Wish:
     query: IndexQuery
     """Without vector and candidates to fetch."""
     understood: Understood
+    question: Question
+    """The same, taken apart."""
     narrowing: Narrowing
     libraries: Mapping[str, SearchSettings]
     opened: list[Opened]
@@ -73,33 +77,58 @@ def fetch(
     Returns:
         The best, best first, and whether there may be more where they came from.
     """
-    unique: dict[str, tuple[Candidate, IndexReader]] = {}
-    spaces: dict[str, list[Candidate]] = {}
+    candidates: dict[str, tuple[Candidate, Opened]] = {}
     more = False
     limit = max(wish.limit, RERANKED, wanted or 0)
     for opened in wish.opened:
-        settings, reader, space = wish.libraries[opened.library], opened.reader, space_of(opened.reader)
+        settings = wish.libraries[opened.library]
         prefetch = wanted or max(settings.prefetch_factor * wish.limit, RERANKED)
-        query = replace(wish.query, vector=vectors.get(space), prefetch=prefetch, limit=limit)
-        fetched = reader.candidates(query)
+        vector = vectors.get(space_of(opened.reader))
+        fetched = opened.reader.candidates(replace(wish.query, vector=vector, prefetch=prefetch, limit=limit))
         more = more or len(fetched) >= prefetch
         threshold = settings.min_similarity if wish.min_similarity is None else wish.min_similarity
-        kept = [c for c in fetched if c.keyword > 0 or c.semantic is None or c.semantic >= threshold]
-        spaces.setdefault(space, []).extend(kept)
-        for candidate in kept:  # a library that is moving into buckets may hold a chunk twice
-            unique.setdefault(candidate.chunk_id, (candidate, reader))
-    if len(spaces) > 1:
-        similar = comparable(list(spaces.values()))
-        unique = {i: (similar.get(i, candidate), reader) for i, (candidate, reader) in unique.items()}
-    candidates = list(unique.values())
-    ranked = rank([c for c, _ in candidates], replace(wish.query, limit=limit))
-    payloads = _payloads(candidates[n] for n, _ in ranked)
+        for candidate in fetched:
+            if candidate.keyword > 0 or candidate.semantic is None or candidate.semantic >= threshold:
+                # A library that is moving into buckets may hold a chunk twice.
+                candidates.setdefault(candidate.chunk_id, (candidate, opened))
+    pooled = list(candidates.values())
+    ranked = rank(_fair(pooled, wish.question), replace(wish.query, limit=limit))
+    payloads = _payloads((pooled[n][0], pooled[n][1].reader) for n, _ in ranked)
     found = [
-        Found(candidates[n][0], candidates[n][1], score, payloads[candidates[n][0].chunk_id])
+        Found(pooled[n][0], pooled[n][1].reader, score, payloads[pooled[n][0].chunk_id])
         for n, score in ranked
-        if candidates[n][0].chunk_id in payloads
+        if pooled[n][0].chunk_id in payloads
     ]
     return [each for each in found if wish.narrowing.lets(each.payload)], more
+
+
+def _fair(pooled: Sequence[tuple[Candidate, Opened]], question: Question) -> list[Candidate]:
+    """Make the scores of several libraries comparable; those of one are left as they are.
+
+    BM25 weighs a word by how rare it is in its library, so as they are the best of a large library stand above the best of a
+    small one whatever they say. Here a library's BM25 counts as a share of its own best, and that best as the share of the
+    question's words that stand in it. Similarities of different models count as `index.fusion.comparable` says.
+    """
+    libraries = dict.fromkeys(opened.library for _, opened in pooled)
+    if len(libraries) < 2:
+        return [candidate for candidate, _ in pooled]
+    weights = {}
+    for library in libraries:
+        mine = [(candidate, opened) for candidate, opened in pooled if opened.library == library]
+        top = sorted(mine, key=lambda pair: -pair[0].keyword)[:JUDGED]
+        covered = [coverage(question, payload) for payload in _payloads((c, o.reader) for c, o in top).values()]
+        if top[0][0].keyword > 0:
+            weights[library] = max(covered, default=0.0) / top[0][0].keyword
+    weighed = [
+        replace(candidate, keyword=candidate.keyword * weights.get(opened.library, 0.0)) for candidate, opened in pooled
+    ]
+    spaces: dict[str, list[Candidate]] = {}
+    for candidate, (_, opened) in zip(weighed, pooled, strict=True):
+        spaces.setdefault(space_of(opened.reader), []).append(candidate)
+    if len(spaces) > 1:
+        similar = comparable(list(spaces.values()))
+        weighed = [similar[candidate.chunk_id] for candidate in weighed]
+    return weighed
 
 
 def at_most(found: Sequence[Found], per_document: int) -> list[Found]:

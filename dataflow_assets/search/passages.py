@@ -36,11 +36,11 @@ def neighbours(
     for each in found:
         documents.setdefault(each["document_id"], {})[int(each["chunk_index"])] = each
     for document, there in documents.items():
-        text = " ".join(str(each["text"])[:500] for each in there.values())[:4000]
         near = {n for here in there for n in range(max(0, here - before), here + after + 1)}
         # A chunk that has no vector is found by words that it shares with its neighbours.
         for mode in _SIDES:
             if lacking := sorted(near.difference(there)):
+                text = " ".join(str(each["text"])[:500] for each in there.values())[:4000]
                 there.update(_fetched(reader, document, lacking, text, mode))
     rows = []
     for each in found:

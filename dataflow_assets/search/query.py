@@ -94,8 +94,8 @@ _INTENTS: tuple[tuple[Intent, re.Pattern[str]], ...] = (
     (
         "api",
         re.compile(
-            r"\b(?:api|signature|parameters?|arguments?|return(?:s| value| type)|function|method|class|constructor|"
-            r"attribute|option|flag|command[- ]line|endpoint|reference|syntax)\b",
+            r"\b(?:api|signature|parameters?|arguments?|returns?|return (?:value|type)|constructor|"
+            r"command[- ]line options?|endpoint|syntax)\b",
             re.IGNORECASE,
         ),
     ),

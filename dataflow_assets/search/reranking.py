@@ -33,7 +33,7 @@ TAIL = 5
 """Letters that may follow the stem of a word."""
 
 _WORD = re.compile(r"[^\W_]+")
-_ENDINGS = ("ations", "ation", "ings", "ing", "ies", "edly", "ed", "es", "s", "ly")
+_ENDINGS = ("ations", "ation", "ions", "ion", "ings", "ing", "ies", "edly", "ed", "es", "s", "ly", "e")
 _UNSPACED_FROM = "\u0e00"
 """From here on scripts are written without spaces, or with particles that stick to words: no edges are looked for."""
 STOP_WORDS = frozenset(
@@ -52,7 +52,7 @@ class Factors:
 
     phrase: float = 1.2
     """The question itself, or all that it quotes, stands in the text or the title word for word."""
-    identifiers: float = 1.2
+    identifiers: float = 1.15
     """Its names of code, versions and error codes stand in the text to the letter."""
     doc_type: float = 1.3
     """The page is of a kind that the question wants."""
@@ -166,6 +166,14 @@ def rerank(
     return judged
 
 
+def coverage(question: Question, payload: Mapping[str, Any]) -> float:
+    """Give the share of a question's words that stand in a text, 0 to 1."""
+    if not question.stems:
+        return 0.0
+    text = str(payload.get("corrected_text") or payload["text"])[:LOOKED_AT].lower()
+    return sum(bool(_places(stem, text)) for stem in question.stems) / len(question.stems)
+
+
 def _features(question: Question, payload: Mapping[str, Any], factors: Factors) -> dict[str, float]:
     original = str(payload.get("corrected_text") or payload["text"])[:LOOKED_AT]
     text, title = original.lower(), str(payload["title"]).lower()
@@ -208,7 +216,7 @@ def _stem(word: str) -> str:
     """Cut off what English appends to a word, so that what is left begins all of its forms."""
     if word.isascii():
         for ending in _ENDINGS:
-            if word.endswith(ending) and len(word) - len(ending) >= 3:
+            if word.endswith(ending) and len(word) - len(ending) >= (4 if len(ending) > 3 else 3):
                 return word[: -len(ending)]
     return word
 

@@ -37,7 +37,7 @@ MAX_RESULTS = 1_000
 MODES = ("hybrid", "semantic", "keyword")
 MOST_RERANKED = 200
 """Candidates that are reranked here at most."""
-MANY = 5_000
+MANY = 2_000
 """Candidates of a side that are looked through at most for what the engine cannot filter."""
 
 
@@ -138,7 +138,7 @@ class Searcher:
         def answered() -> tuple[Wish, tuple[SearchResult, ...]]:
             asked = self._understood(text, libraries, mode, top_k, filters, min_similarity)
             found = self._ranked(asked, rerank=rerank, per_document=per_document)
-            words = question_of(asked.text, asked.understood).words
+            words = asked.question.words
             around = _passages(found) if passages else {}
             return asked, tuple(
                 result_of(
@@ -240,6 +240,7 @@ class Searcher:
                 filters=narrowed.engine,
             ),
             understood=understood,
+            question=question_of(asked, understood),
             narrowing=narrowed,
             libraries=settings,
             opened=opened,
@@ -273,7 +274,7 @@ class Searcher:
         if judged is None:
             # What comes after these has a lower score already, and no feature lowers one.
             first = [(each.score, each.payload) for each in found[:MOST_RERANKED]]
-            judged = rerank(question_of(asked.text, asked.understood), first)
+            judged = rerank(asked.question, first)
         for each, judgement in zip(found, judged, strict=False):
             each.judged = judgement
         found.sort(key=lambda each: (-each.final, each.candidate.chunk_id))

@@ -50,30 +50,21 @@ def answer(service: Service, caller: Caller, request: SearchRequest, libraries: 
     if kept is not None:
         service.metrics.cached.labels("cache").inc()
         return _finished(kept, started), True
-    found = service.search.search(
-        request.query,
-        libraries=libraries,
-        mode=request.mode,
-        top_k=request.top_k,
-        filters=filters,
-        min_similarity=request.min_similarity,
-        rerank=request.rerank,
-        per_document=request.per_document,
-        passages=request.passages,
-        explain=request.explain,
-    )
-    made = to_json(
+    made, read = service.searchers.answer(
         {
-            "query": found.query,
-            "mode": found.mode,
-            "results": found.results,
-            "notes": found.notes,
-            "understood": found.understood,
-        },
-        inf_nan_mode="null",
+            "text": request.query,
+            "libraries": list(libraries),
+            "mode": request.mode,
+            "top_k": request.top_k,
+            "filters": filters,
+            "min_similarity": request.min_similarity,
+            "rerank": request.rerank,
+            "per_document": request.per_document,
+            "passages": request.passages,
+            "explain": request.explain,
+        }
     )
-    # A note says that something was amiss, which may have passed by the next time.
-    if not found.notes:
+    if read == publications:  # else a run ended meanwhile, and what was read is known by another key
         service.cache.put(key, made)
     service.metrics.cached.labels("index").inc()
     return _finished(made, started), False

@@ -6,6 +6,7 @@ request passes first (`gate`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,16 +20,19 @@ from starlette.routing import Match
 from starlette.types import ASGIApp
 
 from dataflow_assets import __version__
+from dataflow_assets.errors import DataflowError
 from dataflow_assets.serving import routes_runs, routes_search, routes_site
 from dataflow_assets.serving.gate import FREE, Gate
 from dataflow_assets.serving.problems import MEDIA_TYPE, Problem
-from dataflow_assets.serving.service import Service
+from dataflow_assets.serving.service import Service, problem_of
 from dataflow_assets.serving.shapes import ProblemDetails
 
 DESCRIPTION = """\
 Libraries of documents, kept searchable. Errors are problem details (RFC 9457). A library that a key may not see does not exist
 for it. Positions count code points of a document's text, from 0, ends exclusive.
 """
+log = logging.getLogger(__name__)
+
 MAX_FINDINGS = 20
 ROUTES = (routes_search, routes_runs, routes_site)
 _ALWAYS = {
@@ -51,7 +55,7 @@ def build_app(service: Service) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await service.work(service.warm_up)
+        await service.work(service.searchers.warm_up)
         service.keeper.start()
         yield
         service.close()
@@ -72,6 +76,8 @@ def build_app(service: Service) -> ASGIApp:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(DataflowError, _ours)
+    app.add_exception_handler(Exception, _mistake)
     told: list[dict[str, Any]] = []
 
     @app.get("/openapi.json", include_in_schema=False)
@@ -86,6 +92,17 @@ def build_app(service: Service) -> ASGIApp:
 async def _problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101 - it is registered for these
     return error.response()
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DataflowError)  # noqa: S101 - it is registered for these
+    log.error("%s %s: %s", request.method, request.url.path[:200], error)
+    return problem_of(error).response()
+
+
+async def _mistake(_: Request, error: Exception) -> Response:
+    """Answer for an exception that nobody expected; the gate writes it into the log."""
+    return Problem(500, "The service made a mistake; its log says which.").response()
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

@@ -7,6 +7,7 @@ run changed has another key. What is no longer asked for falls out by itself.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import logging
 import threading
 import time
@@ -109,7 +110,7 @@ def open_cache(redis_url: str | None, *, entries: int, size: int, space: str) ->
     if redis_url is None:
         return MemoryCache(entries, size)
     try:
-        import redis
+        redis: Any = importlib.import_module("redis")  # an extra: only who names a Redis needs its client
     except ImportError:
         raise ConfigurationError(
             "DATAFLOW_REDIS_URL is set, and the package redis is not installed: pip install redis"

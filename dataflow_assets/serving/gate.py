@@ -107,7 +107,10 @@ class Gate:
 
     async def _within_limits(self, scope: Scope, receive: Receive, send: Send) -> None:
         settings, headers = self._service.settings, dict(scope["headers"])
-        too_large = Problem(413, f"The body of a request may have {settings.body_bytes:,} bytes.")
+        # Closed, since what was announced may still be on its way.
+        too_large = Problem(
+            413, f"The body of a request may have {settings.body_bytes:,} bytes.", headers={"Connection": "close"}
+        )
         declared = headers.get(b"content-length", b"0")
         if not declared.isdigit() or len(declared) > 15 or int(declared) > settings.body_bytes:
             raise too_large
@@ -115,26 +118,30 @@ class Gate:
             kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
             if kind != b"application/json" and not kind.endswith(b"+json"):
                 raise Problem(415, "Send the body as JSON, with the header: Content-Type: application/json")
-        got, whole, started = 0, False, False
+        got, whole, started, refused = 0, False, False, False
 
         async def bounded() -> Message:
-            nonlocal got, whole
+            nonlocal got, whole, refused
             message = await receive()
             if message["type"] == "http.request":
                 got += len(message.get("body", b""))
                 whole = not message.get("more_body", False)
                 if got > settings.body_bytes:
+                    refused = True
                     raise too_large
             return message
 
         async def noted(message: Message) -> None:
             nonlocal started
-            started = True
-            await send(message)
+            if not refused:  # else whoever reads bodies says that this one cannot be read, which is not why
+                started = True
+                await send(message)
 
         try:
             async with asyncio.timeout(settings.request_seconds):
                 await self._app(scope, bounded, noted)
+                if refused:
+                    raise too_large
         except TimeoutError:
             if started:
                 raise

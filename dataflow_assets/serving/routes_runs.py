@@ -7,7 +7,7 @@ import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from starlette.responses import JSONResponse, Response
 
 from dataflow_assets.serving.problems import Problem, unknown_library
@@ -48,7 +48,7 @@ async def ask(service: Here, caller: Who, asked: RunRequest) -> Response:
 class RunsAsked(Asked):
     """Which runs are listed."""
 
-    library: list[LibraryName] = []
+    library: list[LibraryName] = Field([], max_length=100)
     limit: Annotated[int, Query(ge=1, le=100)] = 20
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,3 +77,15 @@ def make_server(settings: ServingSettings, home: Path, catalog: Path) -> uvicorn
     # What the server says of itself is for whoever mends it; wrong requests are told to those who make them.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     return uvicorn.Server(config)
+
+
+def run(server: uvicorn.Server, listening: socket.socket) -> None:
+    """Answer until SIGTERM or SIGINT; then let requests end, and return."""
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # The server raises the signal that stopped it once more when it is done, which would kill the process.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    server.run(sockets=[listening])

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +20,7 @@ from dataflow_assets.serving.problems import Problem, unknown_library
 from dataflow_assets.serving.rates import Rates
 from dataflow_assets.serving.run_book import RunBook
 from dataflow_assets.serving.run_keeper import RunKeeper
+from dataflow_assets.serving.searchers import Searchers
 from dataflow_assets.serving.settings import ServingSettings
 from dataflow_assets.serving.signatures import Signer
 from dataflow_assets.warehouse.store import Warehouse
@@ -83,20 +83,19 @@ class Service:
             remember_events=2 * settings.event_age_seconds + 60,
             command=run_command,
         )
+        self.searchers = Searchers(
+            self.search, home, catalog, processes=settings.processes, seconds=settings.request_seconds
+        )
         self.stopping = False
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="answer")
         self._busy = 0
         self._listed: tuple[float, list[LibraryInfo]] = (0.0, [])
 
-    def warm_up(self) -> None:
-        """Open what every question needs, so that the first one does not wait for it."""
-        with suppress(DataflowError):
-            self.search.search("ready", mode="hybrid", top_k=1)
-
     def close(self) -> None:
         """Stop everything that runs."""
         self.keeper.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self.searchers.close()
         self.search.close()
         self.book.close()
 

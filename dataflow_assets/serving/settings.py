@@ -38,6 +38,9 @@ class ServingSettings(Settings):
     threads: Annotated[int, Field(ge=1, le=256)] = Field(
         default_factory=cores, description="Questions answered at a time; the cores of the machine if left out."
     )
+    processes: Annotated[int, Field(ge=0, le=256)] = Field(
+        0, description="Processes that search; 0 searches in the service itself. The command takes one a core."
+    )
     waiting: Annotated[int, Field(ge=1, le=10_000)] = Field(
         256, description="Requests that may wait for a thread; one more is told to come back."
     )
@@ -109,6 +112,7 @@ class ServingSettings(Settings):
             for name, variable in (("redis_url", REDIS_VARIABLE), ("events_secret", EVENTS_VARIABLE))
             if environment.get(variable)
         }
+        said.setdefault("processes", cores() if cores() > 1 else 0)
         said |= {name: value for name, value in options.items() if value is not None}
         try:
             return cls(**said)

@@ -1,7 +1,7 @@
 """Cutting documents into chunks.
 
 What belongs here: which strategy cuts a document, and the rows that come of it. What does not: where blocks, sentences and
-lines are cut (`stages.pieces`), windows over tokens (`stages.windows`), what a text is made of (`stages.markup`), and how
+lines are cut (`stages.pieces`, `stages.sentences`), windows over tokens (`stages.windows`), what a text is made of (`stages.markup`), and how
 tokens are counted (`stages.tokens`).
 
 `structure` must do two things that pull apart: fill chunks well, and keep an edit local. Filling from the top, each chunk
@@ -30,7 +30,7 @@ from dataflow_assets.stages.pieces import Pieces
 from dataflow_assets.stages.tokens import count_tokens, counter, is_sound
 from dataflow_assets.stages.windows import Span, begin_of, by_tokens
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raised whenever the same document and settings would be cut differently."""
 
 _MIN_CHARACTERS = 50

@@ -25,12 +25,15 @@ MAX_QUERY: Final = 2_000
 MAX_HEADING: Final = 300
 MIN_HEADING: Final = 4
 """Letters and digits of a heading that asks for something."""
-SHOWN: Final = 10
+SHOWN: Final = 6
 """Lost questions that are told by name."""
 MEASURES: Final = ("recall", "mrr", "ndcg")
+SEMANTIC: Final = "semantic"
+"""What shows a model that understands nothing: the words of a question find most answers without it."""
 
 _DOCUMENT_ID: Final = re.compile(r"[0-9a-f]{32}")
 _SPACE: Final = re.compile(r"\s+")
+_TAG: Final = re.compile(r"<[^<>]{0,200}>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class QuestionFigures:
     """One divided by the place of the first result that was expected; 0 where none was."""
     ndcg: float
     """Discounted gain of the first k results, as a share of the best possible."""
+    semantic: float = 0.0
+    """The same for semantic search alone; 0 where the question has no vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,8 @@ class Evaluation:
     recall: float
     mrr: float
     ndcg: float
+    semantic: float = 0.0
+    """nDCG of semantic search alone."""
     each: tuple[QuestionFigures, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -104,6 +111,7 @@ class Verdict:
     before: Evaluation
     after: Evaluation
     allowed_loss: float
+    allowed_semantic_loss: float
     worse: tuple[str, ...]
     """The measures that lost more than is allowed."""
     lost: tuple[str, ...]
@@ -111,18 +119,25 @@ class Verdict:
 
     def sentence(self) -> str:
         """Say it to a person."""
+        allowed = dict.fromkeys(MEASURES, self.allowed_loss) | {SEMANTIC: self.allowed_semantic_loss}
         told = ", ".join(
-            f"{_LABELS[name].format(k=self.after.k)} {getattr(self.before, name):.3f} before, {getattr(self.after, name):.3f} now"
+            f"{_LABELS[name].format(k=self.after.k)} {getattr(self.before, name):.3f} before, "
+            f"{getattr(self.after, name):.3f} now (allowed loss {allowed[name]:g})"
             for name in (self.worse or MEASURES)
         )
-        said = f"{told} ({self.after.questions} questions, allowed loss {self.allowed_loss:g})"
+        said = f"{told}; {self.after.questions} questions"
         if self.worse and self.lost:
             more = f" and {len(self.lost) - SHOWN} more" if len(self.lost) > SHOWN else ""
-            said += "; lost: " + ", ".join(f"“{query}”" for query in self.lost[:SHOWN]) + more
+            said += "; lost: " + ", ".join(f"“{query[:80]}”" for query in self.lost[:SHOWN]) + more
         return said + "."
 
 
-_LABELS: Final = {"recall": "recall@{k}", "mrr": "MRR", "ndcg": "nDCG@{k}"}
+_LABELS: Final = {
+    "recall": "recall@{k}",
+    "mrr": "MRR",
+    "ndcg": "nDCG@{k}",
+    "semantic": "nDCG@{k} of semantic search alone",
+}
 
 
 def read_golden(lines: Iterable[str], name: str) -> Questions:
@@ -180,13 +195,19 @@ def known_items(headings: Iterable[tuple[str, Sequence[str]]], count: int) -> Qu
         for heading in path:
             text = _SPACE.sub(" ", heading[:MAX_HEADING]).strip()
             key = text.casefold()
-            if sum(c.isalnum() for c in text) < MIN_HEADING:
+            if sum(c.isalnum() for c in _asked(text)) < MIN_HEADING:
                 continue
             owner[key] = document_id if owner.get(key, document_id) == document_id else None
             words[key] = min(words.get(key, text), text)
     known = [(words[key], document) for key, document in owner.items() if document is not None]
     known.sort(key=lambda item: sha256(f"{item[0]}\0{item[1]}".encode(errors="replace")).digest())
-    return Questions("headings", tuple(Question(text, (document, text)) for text, document in known[:count]))
+    made = (Question(_asked(text), (document, text)) for text, document in known[:count])
+    return Questions("headings", tuple(made))
+
+
+def _asked(heading: str) -> str:
+    """Give a heading as somebody would ask for it: without the anchors and tags that may stand in it."""
+    return _SPACE.sub(" ", _TAG.sub(" ", heading)).strip()
 
 
 def judge(question: Question, results: Sequence[Found], k: int) -> QuestionFigures:
@@ -215,26 +236,33 @@ def judge(question: Question, results: Sequence[Found], k: int) -> QuestionFigur
 def summarise(each: Sequence[QuestionFigures], k: int) -> Evaluation:
     """Give the means over the questions; 0 where there are none."""
     count = len(each) or 1
-    means = {name: round(math.fsum(getattr(one, name) for one in each) / count, 6) for name in MEASURES}
+    means = {name: round(math.fsum(getattr(one, name) for one in each) / count, 6) for name in (*MEASURES, SEMANTIC)}
     return Evaluation(questions=len(each), k=k, **means, each=tuple(each))
 
 
-def compare(before: Evaluation, after: Evaluation, allowed_loss: float) -> Verdict:
+def compare(before: Evaluation, after: Evaluation, allowed_loss: float, allowed_semantic_loss: float = 1.0) -> Verdict:
     """Judge a generation by the one that it would take over from.
 
     Args:
         before: How the generation in use fared.
         after: How the new one fared, asked the same questions in the same order.
-        allowed_loss: How much each mean may fall.
+        allowed_loss: How much recall, MRR and nDCG of hybrid search may fall, each.
+        allowed_semantic_loss: How much nDCG of semantic search alone may fall; never less than `allowed_loss`.
     """
     # What is as much as allowed, but for rounding, is allowed.
-    worse = tuple(n for n in MEASURES if getattr(before, n) - getattr(after, n) > allowed_loss + 1e-9)
+    allowed_semantic_loss = max(allowed_loss, allowed_semantic_loss)
+    allowed = dict.fromkeys(MEASURES, allowed_loss) | {SEMANTIC: allowed_semantic_loss}
+    worse = tuple(name for name in allowed if getattr(before, name) - getattr(after, name) > allowed[name] + 1e-9)
+    by_meaning = worse == (SEMANTIC,)
     fallen = [
-        (new.recall - old.recall, new.ndcg - old.ndcg, new.query)
+        (new.semantic - old.semantic, 0.0, new.query)
+        if by_meaning
+        else (new.recall - old.recall, new.ndcg - old.ndcg, new.query)
         for old, new in zip(before.each, after.each, strict=True)
-        if (new.recall, new.ndcg) < (old.recall, old.ndcg)
+        if (new.semantic < old.semantic if by_meaning else (new.recall, new.ndcg) < (old.recall, old.ndcg))
     ]
-    return Verdict(not worse, before, after, allowed_loss, worse, tuple(query for *_, query in sorted(fallen)))
+    lost = tuple(query for *_, query in sorted(fallen))
+    return Verdict(not worse, before, after, allowed_loss, allowed_semantic_loss, worse, lost)
 
 
 def _matcher(expected: str) -> Callable[[Found, str], bool]:

@@ -317,6 +317,8 @@ class EvaluationFigures:
     recall: float
     mrr: float
     ndcg: float
+    semantic: float = 0.0
+    """nDCG of semantic search alone."""
     in_use: bool = False
     """Whether searches read this generation when the report was made."""
     refused: bool = False

@@ -1,7 +1,8 @@
 """Pieces of a text that chunks are put together from: what stands together stays together.
 
-What belongs here: the strategies that follow the text's own blocks, sentences and lines. What does not: finding the blocks
-(`stages.markup`), windows over tokens (`stages.windows`), and the rows (`stages.chunk`).
+What belongs here: the strategies that follow the text's own blocks, sentences and lines. What does not: finding blocks
+(`stages.markup`), and sentences and lines in them (`stages.sentences`), windows over tokens (`stages.windows`), and the rows
+(`stages.chunk`).
 
 No text is tokenised to try something out. Pieces begin at seams of the tokenizer (see `stages.tokens`), so their tokens
 add up; only the trimmed ends of a chunk are counted again, and chunks that had to be put together from pieces without
@@ -10,31 +11,38 @@ seams between them, as in Chinese sentences.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, islice
 from zlib import crc32
 
 from dataflow_assets.stages.markup import Block, Structure
+from dataflow_assets.stages.sentences import (
+    LINE,
+    TITLE_LENGTH,
+    WRAPPED,
+    Place,
+    clauses,
+    lines,
+    reads_like_title,
+    sentences,
+)
 from dataflow_assets.stages.tokens import SEAM
 from dataflow_assets.stages.windows import BLANK, Span, whole_character
 
 _RULE = 40
+_TITLE = 35
 _BLOCK = 30
 _INTRODUCED = 12
 _ITEM = 10
 _IN_ITEM = 8
-_AFTER_BLANK = 7
-_LINE = 6
-_WRAPPED = 3
 _WINDOW = 1
 _GAP = 0
-"""Strengths of boundaries: a rule; between blocks (less where they are indented); between a block and the line with a
-colon that introduces it; in a block that is too large: between list items, inside of one, at blank lines, at lines and
-sentences, at lines that wrap a sentence, in a line; between a heading and what it heads. Headings have 50 to 90."""
+"""Strengths of boundaries: a rule; a paragraph that reads like a title; between blocks (less where they are indented);
+between a block and the line with a colon that introduces it; in a block that is too large: between list items, inside of
+one, in a line (others in `stages.sentences`); between a heading and what it heads. Headings have 50 to 90."""
 
-_BALANCE = 0.006
+_BALANCE = 0.012
 """How much imbalance (0: both halves alike, 1: one is all) a point of strength outweighs."""
 _KEY = 12
 """Characters behind a boundary whose hash decides among boundaries of one strength."""
@@ -46,14 +54,6 @@ _VAST = 64
 """A stretch of more chunks than this is cut in its middle half, so that no input makes the work quadratic."""
 
 _PROSE = ("paragraph", "quote", "html", "heading")
-_SENTENCE = re.compile(
-    r"[.!?…。！？](?:(?<=[。！？])[」』）”’]*+(\s*+)"
-    r"|(?<!\bDr.)(?<!\bMr.)(?<!\bMrs.)(?<!\bMs.)(?<!\bSt.)(?<!\bvs.)(?<!\bcf.)(?<!\be\.g.)(?<!\bi\.e.)"
-    r"[)\]\"'”’»*_`]*+(\s++)(?![a-z]))"
-)
-_LINES = re.compile(r"\n((?:[^\S\n]*+\n)*+)(?=[^\S\n]*+\S)")
-_NOT_SPACE = "\x1c\x1d\x1e\x1f"
-"""White space to Python, not to the tokenizer."""
 
 
 class Pieces:
@@ -91,10 +91,11 @@ class Pieces:
         heading = False
         before, before_end = "", 0
         for at, (kind, start, end, level, joined) in enumerate(blocks):
-            if kind == "heading" or kind == "rule":
+            titled = end - start <= TITLE_LENGTH + 2 and self.heads(blocks, at)
+            if kind == "heading" or kind == "rule" or (titled and not heading):
                 if not heading:
                     begins.append(start)
-                    strengths.append(_RULE)
+                    strengths.append(_TITLE if titled else _RULE)
                     heads.append(at)
                     firsts.append(at + 1)
                     heading = True
@@ -135,6 +136,16 @@ class Pieces:
             self.add_all(blocks[first:following], bounds[number], _GAP, rest)
             if size >= 0 or not self.join(begun):
                 self.join(then - 1, then + 1)  # the heading and the first part of what is too large
+
+    def heads(self, blocks: Sequence[Block], at: int) -> bool:
+        """Whether a block reads like a title of the next one, though nothing marks it as a heading."""
+        kind, start, end, _, joined = blocks[at]
+        if kind != "paragraph" or joined or at + 1 == len(blocks):
+            return False
+        following = blocks[at + 1]
+        if following.kind in ("heading", "rule") or following.end - following.start < 2 * (end - start):
+            return False
+        return reads_like_title(self.text[start:end])
 
     def add_all(self, blocks: Sequence[Block], end: int, strength: int, size: int) -> None:
         """Add blocks that belong together: as one piece if they fit, else block by block, else in parts.
@@ -181,39 +192,25 @@ class Pieces:
 
     def divide(self, start: int, end: int, strength: int, *, prose: bool) -> None:
         """Add the parts of a block that is too large: sentences or lines, and what is still too large in windows."""
-        text, count, most = self.text, self.count, self.most
-        cuts = self.sentences(start, end) if prose else self.lines(start, end, _LINE)
-        position, weight, loose = start, strength, False
-        for cut, following, unsafe in [*cuts, (end, 0, False)]:
-            size = count(text[position:cut])
-            if size <= most:
-                self.add(position, size, weight, loose)
+        cuts = sentences(self.flat, start, end) if prose else lines(self.flat, start, end, LINE)
+        for begin, stop, weight, loose in _between(start, end, strength, cuts, loose=False):
+            size = self.count(self.text[begin:stop])
+            if size <= self.most // (2 if prose else 1):
+                self.add(begin, size, weight, loose)
+            elif not prose:
+                self.window(begin, stop, weight, loose)
             else:
-                inner, inner_weight, inner_loose = position, weight, loose
-                for stop, then, _ in [*(self.lines(position, cut, _WRAPPED) if prose else ()), (cut, 0, False)]:
-                    self.window(inner, stop, inner_weight, inner_loose)
-                    inner, inner_weight, inner_loose = stop, then, False
-            position, weight, loose = cut, following, unsafe
+                for then, until, inner, unsafe in _between(begin, stop, weight, clauses(self.flat, begin, stop), loose):
+                    self.clause(then, until, inner, unsafe)
 
-    def sentences(self, start: int, end: int) -> Iterable[tuple[int, int, bool]]:
-        """Where sentences begin, with a strength and whether it may be no seam."""
-        for match in _SENTENCE.finditer(self.flat, start, end):
-            space = match[1] if match[1] is not None else match[2]
-            after = match.end()
-            if after >= end:
-                return
-            if "\n" in space:
-                yield self.flat.rfind("\n", match.start(), after) + 1, _LINE, False
-            elif space:
-                yield after - len(space), _LINE, space[0] in _NOT_SPACE
-            else:
-                yield after, _LINE, True
-
-    def lines(self, start: int, end: int, strength: int) -> Iterable[tuple[int, int, bool]]:
-        """Where lines begin, with a strength and whether it may be no seam."""
-        for match in _LINES.finditer(self.flat, start, end):
-            if match.end() < end:
-                yield match.end(), _AFTER_BLANK if match[1] and strength == _LINE else strength, False
+    def clause(self, start: int, end: int, strength: int, loose: bool) -> None:
+        """Add a part of prose that has no better places inside: as one piece if it fits, else line by line."""
+        size = self.count(self.text[start:end])
+        if size <= self.most:
+            self.add(start, size, strength, loose)
+            return
+        for begin, stop, weight, unsafe in _between(start, end, strength, lines(self.flat, start, end, WRAPPED), loose):
+            self.window(begin, stop, weight, unsafe)
 
     def window(self, start: int, end: int, strength: int, loose: bool) -> None:
         """Add the parts of a line; cuts follow what stands there, so that they come again behind an edit."""
@@ -383,6 +380,16 @@ class Pieces:
                     following += 1
             low = following
         return spans
+
+
+def _between(
+    start: int, end: int, strength: int, places: Iterable[Place], loose: bool
+) -> Iterator[tuple[int, int, int, bool]]:
+    """The parts that places divide a stretch into: start, end, and what is known of the boundary before each."""
+    for at, following, unsafe in places:
+        yield start, at, strength, loose
+        start, strength, loose = at, following, unsafe
+    yield start, end, strength, loose
 
 
 def _encoded(text: str) -> bytes:

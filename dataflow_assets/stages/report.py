@@ -535,14 +535,22 @@ class _Page:
             f'<tr><td class="name">{self.said(one.at)}</td><td>{self.said(one.generation)}'
             f"{' · in use' if one.in_use else ' · refused' if one.refused else ''}</td>"
             f'<td class="n">{one.questions:,}</td><td class="n">{one.recall:.3f}</td><td class="n">{one.mrr:.3f}</td>'
-            f'<td class="n">{one.ndcg:.3f}</td></tr>'
+            f'<td class="n">{one.ndcg:.3f}</td><td class="n">{one.semantic:.3f}</td></tr>'
             for one in reversed(made)
         ]
         last = made[-1]
-        columns = ("Measured (UTC)", "Generation", "Questions", f"Recall@{last.k}", "MRR", f"nDCG@{last.k}")
+        columns = (
+            "Measured (UTC)",
+            "Generation",
+            "Questions",
+            f"Recall@{last.k}",
+            "MRR",
+            f"nDCG@{last.k}",
+            "By meaning alone",
+        )
         source = "golden queries" if last.kind == "golden" else "questions made from headings"
         note = f'<p class="note">Last by {source}: hybrid search, before reranking.</p>'
-        return _section("Search quality", _table(columns, rows, numbers=range(2, 6)) + note)
+        return _section("Search quality", _table(columns, rows, numbers=range(2, 7)) + note)
 
     def _cost(self) -> str:
         figures = self.figures

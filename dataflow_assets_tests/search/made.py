@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dataflow_assets.index.base import Generation, Point, SearchIndex
 from dataflow_assets.index.edge import EdgeIndex
-from dataflow_assets.models.base import Asked, Kind, VectorOf
+from dataflow_assets.models.base import Asked, Embedder, Kind, VectorOf
 from dataflow_assets.records import identity
 from dataflow_assets.search.searcher import Searcher
 from dataflow_assets.settings import SearchSettings
@@ -61,12 +61,18 @@ def payload(text: str, document: str = "a", index: int = 0, library: str = "frui
 
 
 def publish(
-    index: SearchIndex, payloads: Sequence[Mapping[str, Any]], library: str = "fruit", *, blind: Sequence[str] = ()
+    index: SearchIndex,
+    payloads: Sequence[Mapping[str, Any]],
+    library: str = "fruit",
+    *,
+    blind: Sequence[str] = (),
+    embedder: Embedder | None = None,
 ) -> None:
     """Publish chunks; those whose texts are `blind` have no vector."""
-    described = {"embedding_model": "local", "model_name": "topics", "library": library}
+    embedder = embedder or Topics()
+    described = {"embedding_model": "local", "model_name": embedder.name, "library": library}
     with index.write(Generation(library, "first", 8, described), fresh=True) as writer:
-        vectors = Topics().embed([each["text"] for each in payloads])
+        vectors = embedder.embed([each["text"] for each in payloads])
         writer.upsert(
             [
                 Point(each["chunk_id"], each["text"], None if each["text"] in blind else vector, each)

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
+from dataflow_assets.serving.keys import KeyStore
 from dataflow_assets_tests.serving.worlds import World
 
 FRUIT = {
@@ -15,8 +20,41 @@ FRUIT = {
 SECRET = {"merger": "# Merger\n\nThe merger with Zanzibar Holdings is signed in a cool cellar."}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("DATAFLOW_", "DAGSTER_", "QDRANT_"))]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, own_environment: None) -> World:
+    """A world that is made once and copied; nobody changes it."""
+    made = World(tmp_path_factory.mktemp("made"))
+    made.make({"fruit": FRUIT, "secret": SECRET})
+    return made
+
+
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    for name in [name for name in os.environ if name.startswith(("DATAFLOW_", "DAGSTER_", "QDRANT_"))]:
-        monkeypatch.delenv(name)
-    return World(tmp_path, {"fruit": FRUIT, "secret": SECRET})
+def world(made: World, tmp_path: Path) -> World:
+    """A world of the test's own, without the keys and runs of others."""
+    # Files of an index have holes, which Python's own copying would fill.
+    subprocess.run([shutil.which("cp") or "cp", "-a", "--sparse=always", f"{made.root}/.", str(tmp_path)], check=True)
+    shutil.rmtree(tmp_path / "home" / "serving", ignore_errors=True)
+    return World(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def client(made: World) -> Iterator[TestClient]:
+    """A client of a service on loopback, for tests that change nothing."""
+    with made.serving() as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def locked(made: World) -> Iterator[TestClient]:
+    """A client of a service that asks for keys; there is one, named somebody."""
+    KeyStore(made.home).add("somebody", libraries=["fruit"])
+    with made.serving(require_key=True) as client:
+        yield client

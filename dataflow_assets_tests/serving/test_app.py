@@ -33,61 +33,57 @@ def is_problem(answer: Any, status: int) -> str:
     return str(said["detail"])
 
 
-def test_search_by_address_and_by_body(world: World) -> None:
-    with world.serving() as client:
-        by_address = client.get("/v1/search", params={"query": "cool cellar", "library": "fruit", "top_k": 1}).json()
-        by_body = client.post("/v1/search", json={"query": "cool cellar", "libraries": ["fruit"], "top_k": 1}).json()
-        assert by_address["results"] == by_body["results"]
-        (found,) = by_body["results"]
-        assert found["text"] == FRUIT["apples"]
-        assert found["corrected_text"] == FRUIT["apples"].replace("teh", "the")
-        assert found["text"][slice(*found["highlights"][0])] == "cool"
-        assert by_body["query"] == "cool cellar"
-        assert by_body["took_ms"] > 0
+def test_search_by_address_and_by_body(client: TestClient) -> None:
+    by_address = client.get("/v1/search", params={"query": "cool cellar", "library": "fruit", "top_k": 1}).json()
+    by_body = client.post("/v1/search", json={"query": "cool cellar", "libraries": ["fruit"], "top_k": 1}).json()
+    assert by_address["results"] == by_body["results"]
+    (found,) = by_body["results"]
+    assert found["text"] == FRUIT["apples"]
+    assert found["corrected_text"] == FRUIT["apples"].replace("teh", "the")
+    assert found["text"][slice(*found["highlights"][0])] == "cool"
+    assert by_body["query"] == "cool cellar"
+    assert by_body["took_ms"] > 0
 
 
-def test_filters(world: World) -> None:
-    with world.serving() as client:
-        assert titles(client, "cellar sun warm", source_uri="docs/p*.md", library="fruit") in (
-            ["plums", "pears"],
-            ["pears", "plums"],
-        )
-        assert titles(client, "cellar", doc_type="tutorial") == []
-        assert titles(client, "cellar", document_id=[document_id("fruit", "apples")]) == ["apples"]
-        is_problem(client.get("/v1/search", params={"query": "x", "doc_type": "novel"}), 422)
-        is_problem(client.get("/v1/search", params={"query": "x", "colour": "red"}), 422)
-        is_problem(client.get("/v1/search", params={"query": "x", "since": "yesterday"}), 422)
+def test_filters(client: TestClient) -> None:
+    assert titles(client, "cellar sun warm", source_uri="docs/p*.md", library="fruit") in (
+        ["plums", "pears"],
+        ["pears", "plums"],
+    )
+    assert titles(client, "cellar", doc_type="tutorial") == []
+    assert titles(client, "cellar", document_id=[document_id("fruit", "apples")]) == ["apples"]
+    is_problem(client.get("/v1/search", params={"query": "x", "doc_type": "novel"}), 422)
+    is_problem(client.get("/v1/search", params={"query": "x", "colour": "red"}), 422)
+    is_problem(client.get("/v1/search", params={"query": "x", "since": "yesterday"}), 422)
 
 
-def test_documents_and_chunks(world: World) -> None:
-    with world.serving() as client:
-        listed = client.get("/v1/documents", params={"library": "fruit", "limit": 2}).json()
-        assert len(listed["documents"]) == 2
-        rest = client.get("/v1/documents", params={"library": "fruit", "after": listed["next"]}).json()
-        assert rest["next"] is None
-        assert {d["title"] for d in listed["documents"] + rest["documents"]} == set(FRUIT)
-        identity = document_id("fruit", "apples")
-        whole = client.get(f"/v1/documents/{identity}").json()
-        assert whole["text"] == FRUIT["apples"]
-        assert whole["chunks"][0]["chunk_id"] == chunk_id("fruit", "apples")
-        part = client.get(f"/v1/documents/{identity}", params={"start": 10, "length": 6}).json()
-        assert (part["text"], part["start"], part["end"]) == (FRUIT["apples"][10:16], 10, 16)
-        beyond = client.get(f"/v1/documents/{identity}", params={"start": 10_000}).json()
-        assert (beyond["text"], beyond["chunks"]) == ("", [])
-        around = client.get(f"/v1/chunks/{chunk_id('fruit', 'apples')}").json()
-        assert around["text"] == FRUIT["apples"]
-        is_problem(client.get(f"/v1/documents/{'0' * 32}"), 404)
-        is_problem(client.get(f"/v1/chunks/{'0' * 32}"), 404)
+def test_documents_and_chunks(client: TestClient) -> None:
+    listed = client.get("/v1/documents", params={"library": "fruit", "limit": 2}).json()
+    assert len(listed["documents"]) == 2
+    rest = client.get("/v1/documents", params={"library": "fruit", "after": listed["next"]}).json()
+    assert rest["next"] is None
+    assert {d["title"] for d in listed["documents"] + rest["documents"]} == set(FRUIT)
+    identity = document_id("fruit", "apples")
+    whole = client.get(f"/v1/documents/{identity}").json()
+    assert whole["text"] == FRUIT["apples"]
+    assert whole["chunks"][0]["chunk_id"] == chunk_id("fruit", "apples")
+    part = client.get(f"/v1/documents/{identity}", params={"start": 10, "length": 6}).json()
+    assert (part["text"], part["start"], part["end"]) == (FRUIT["apples"][10:16], 10, 16)
+    beyond = client.get(f"/v1/documents/{identity}", params={"start": 10_000}).json()
+    assert (beyond["text"], beyond["chunks"]) == ("", [])
+    around = client.get(f"/v1/chunks/{chunk_id('fruit', 'apples')}").json()
+    assert around["text"] == FRUIT["apples"]
+    is_problem(client.get(f"/v1/documents/{'0' * 32}"), 404)
+    is_problem(client.get(f"/v1/chunks/{'0' * 32}"), 404)
 
 
-def test_libraries_and_their_quality(world: World) -> None:
-    with world.serving() as client:
-        listed = client.get("/v1/libraries").json()["libraries"]
-        assert [(one["name"], one["points"]) for one in listed] == [("fruit", 3), ("secret", 1)]
-        assert listed[0]["quality"]["overall_score"] == 0.9
-        assert client.get("/v1/libraries/fruit").json() == listed[0]
-        told = client.get("/v1/evaluation", params={"library": "fruit"}).json()
-        assert told["reports"][0]["metrics"] == {"retrieval": {"recall": 0.9}}
+def test_libraries_and_their_quality(client: TestClient) -> None:
+    listed = client.get("/v1/libraries").json()["libraries"]
+    assert [(one["name"], one["points"]) for one in listed] == [("fruit", 3), ("secret", 1)]
+    assert listed[0]["quality"]["overall_score"] == 0.9
+    assert client.get("/v1/libraries/fruit").json() == listed[0]
+    told = client.get("/v1/evaluation", params={"library": "fruit"}).json()
+    assert told["reports"][0]["metrics"] == {"retrieval": {"recall": 0.9}}
 
 
 def test_a_run_is_seen_by_the_next_question_and_only_its_library_is_asked_anew(world: World) -> None:
@@ -181,20 +177,18 @@ def test_keys_do_not_share_answers(world: World, limited: str) -> None:
 @pytest.mark.parametrize(
     "shown", [None, "Bearer", "Bearer x", "Basic eDp5", "Bearer " + "x" * 5000, "bearer df_\xe9", "df_x"]
 )
-def test_a_wrong_key_is_told_the_same_as_none(world: World, limited: str, shown: str | None) -> None:
+def test_a_wrong_key_is_told_the_same_as_none(locked: TestClient, shown: str | None) -> None:
     headers = {"Authorization": shown.encode("latin-1")} if shown is not None else {}
-    with world.serving(require_key=True) as client:
-        answer = client.get("/v1/libraries", headers=headers)  # type: ignore[arg-type]
-        is_problem(answer, 401)
-        assert answer.headers["www-authenticate"].startswith("Bearer")
-        assert "fruit" not in answer.text
-        for path in ("/", "/health", "/ready", "/openapi.json"):
-            assert client.get(path, headers=headers).status_code == 200  # type: ignore[arg-type]
+    answer = locked.get("/v1/libraries", headers=headers)  # type: ignore[arg-type]
+    is_problem(answer, 401)
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert "fruit" not in answer.text
+    for path in ("/", "/health", "/ready", "/openapi.json"):
+        assert locked.get(path, headers=headers).status_code == 200  # type: ignore[arg-type]
 
 
-def test_a_wrong_key_is_refused_on_loopback_too(world: World) -> None:
-    with world.serving() as client:
-        is_problem(client.get("/v1/libraries", headers=bearer("df_wrong")), 401)
+def test_a_wrong_key_is_refused_on_loopback_too(client: TestClient) -> None:
+    is_problem(client.get("/v1/libraries", headers=bearer("df_wrong")), 401)
 
 
 def test_a_removed_key_opens_nothing(world: World, limited: str) -> None:
@@ -223,14 +217,13 @@ def test_a_key_asks_for_runs_only_where_it_may(world: World, limited: str) -> No
 # ---- what comes from elsewhere
 
 
-def test_pages_of_other_sites_do_not_reach_a_service_without_keys(world: World) -> None:
-    with world.serving() as client:
-        is_problem(client.get("/v1/libraries", headers={"Host": "evil.example"}), 403)
-        is_problem(client.get("/v1/libraries", headers={"Sec-Fetch-Site": "cross-site"}), 403)
-        is_problem(client.post("/v1/search", content='{"query": "x"}', headers={"Content-Type": "text/plain"}), 415)
-        for host in ("localhost:8321", "[::1]:8321", "127.0.0.1"):
-            assert client.get("/v1/libraries", headers={"Host": host}).status_code == 200
-        assert "access-control-allow-origin" not in client.get("/v1/libraries", headers={"Origin": "http://x"}).headers
+def test_pages_of_other_sites_do_not_reach_a_service_without_keys(client: TestClient) -> None:
+    is_problem(client.get("/v1/libraries", headers={"Host": "evil.example"}), 403)
+    is_problem(client.get("/v1/libraries", headers={"Sec-Fetch-Site": "cross-site"}), 403)
+    is_problem(client.post("/v1/search", content='{"query": "x"}', headers={"Content-Type": "text/plain"}), 415)
+    for host in ("localhost:8321", "[::1]:8321", "127.0.0.1"):
+        assert client.get("/v1/libraries", headers={"Host": host}).status_code == 200
+    assert "access-control-allow-origin" not in client.get("/v1/libraries", headers={"Origin": "http://x"}).headers
 
 
 @pytest.mark.parametrize(
@@ -240,13 +233,12 @@ def test_pages_of_other_sites_do_not_reach_a_service_without_keys(world: World) 
         "\U0001f468\u200d\U0001f469", "(" * 4000, "*" * 4000, "<script>alert(1)</script>", "\u2028",
     ],
 )  # fmt: skip
-def test_odd_questions_are_answered(world: World, query: str) -> None:
-    with world.serving() as client:
-        answer = client.post("/v1/search", json={"query": query})
-        blank = not re.search(r"\S", query)
-        assert answer.status_code == (422 if blank else 200), answer.text
-        if not blank:
-            assert answer.json()["query"] == query
+def test_odd_questions_are_answered(client: TestClient, query: str) -> None:
+    answer = client.post("/v1/search", json={"query": query})
+    blank = not re.search(r"\S", query)
+    assert answer.status_code == (422 if blank else 200), answer.text
+    if not blank:
+        assert answer.json()["query"] == query
 
 
 @pytest.mark.parametrize(
@@ -269,19 +261,17 @@ def test_odd_questions_are_answered(world: World, query: str) -> None:
         (b"\xff\xfe", 400),
     ],
 )
-def test_bodies_that_are_none_are_refused(world: World, body: bytes, status: int) -> None:
-    with world.serving() as client:
-        answer = client.post("/v1/search", content=body, headers={"Content-Type": "application/json"})
-        is_problem(answer, status)
-        assert len(answer.content) < 5000
+def test_bodies_that_are_none_are_refused(client: TestClient, body: bytes, status: int) -> None:
+    answer = client.post("/v1/search", content=body, headers={"Content-Type": "application/json"})
+    is_problem(answer, status)
+    assert len(answer.content) < 5000
 
 
-def test_what_is_not_there_and_what_is_not_allowed_say_so(world: World) -> None:
-    with world.serving() as client:
-        is_problem(client.get("/v1/nothing"), 404)
-        answer = client.delete("/v1/search")
-        is_problem(answer, 405)
-        assert answer.headers["allow"] == "GET, POST"
+def test_what_is_not_there_and_what_is_not_allowed_say_so(client: TestClient) -> None:
+    is_problem(client.get("/v1/nothing"), 404)
+    answer = client.delete("/v1/search")
+    is_problem(answer, 405)
+    assert answer.headers["allow"] == "GET, POST"
 
 
 def test_a_mistake_of_ours_shows_nothing_of_this_machine(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,28 +346,25 @@ def test_metrics_count(world: World) -> None:
         assert "OR 1=1" not in said.text
 
 
-def test_the_description_names_every_route_and_its_errors(world: World) -> None:
-    with world.serving() as client:
-        said = client.get("/openapi.json").json()
-        assert said["openapi"].startswith("3.1")
-        assert set(said["paths"]) == {
-            "/v1/search", "/v1/libraries", "/v1/libraries/{library}", "/v1/documents", "/v1/documents/{document_id}",
-            "/v1/chunks/{chunk_id}", "/v1/evaluation", "/v1/runs", "/v1/runs/{run_id}", "/v1/events", "/health", "/ready", "/metrics",
-        }  # fmt: skip
-        for operation in (o for methods in said["paths"].values() for o in methods.values()):
-            for status, answer in operation["responses"].items():
-                if int(status) >= 400:
-                    assert list(answer["content"]) == ["application/problem+json"]
-        assert said["paths"]["/v1/search"]["get"]["security"] == [{}, {"key": []}]
-    with world.serving(require_key=True) as client:
-        said = client.get("/openapi.json").json()
-        assert said["paths"]["/v1/search"]["get"]["security"] == [{"key": []}]
-        assert "security" not in said["paths"]["/health"]["get"]
+def test_the_description_names_every_route_and_its_errors(client: TestClient, locked: TestClient) -> None:
+    said = client.get("/openapi.json").json()
+    assert said["openapi"].startswith("3.1")
+    assert set(said["paths"]) == {
+        "/v1/search", "/v1/libraries", "/v1/libraries/{library}", "/v1/documents", "/v1/documents/{document_id}",
+        "/v1/chunks/{chunk_id}", "/v1/evaluation", "/v1/runs", "/v1/runs/{run_id}", "/v1/events", "/health", "/ready", "/metrics",
+    }  # fmt: skip
+    for operation in (o for methods in said["paths"].values() for o in methods.values()):
+        for status, answer in operation["responses"].items():
+            if int(status) >= 400:
+                assert list(answer["content"]) == ["application/problem+json"]
+    assert said["paths"]["/v1/search"]["get"]["security"] == [{}, {"key": []}]
+    said = locked.get("/openapi.json").json()
+    assert said["paths"]["/v1/search"]["get"]["security"] == [{"key": []}]
+    assert "security" not in said["paths"]["/health"]["get"]
 
 
-def test_the_guide_names_every_route(world: World) -> None:
+def test_the_guide_names_every_route(client: TestClient) -> None:
     guide = (Path(__file__).parents[2] / "docs" / "guide" / "http-api.md").read_text()
-    with world.serving() as client:
-        for path in client.get("/openapi.json").json()["paths"]:
-            assert path in guide
+    for path in client.get("/openapi.json").json()["paths"]:
+        assert path in guide
     assert LOOPBACK in guide

@@ -24,9 +24,11 @@ DIMENSION = 64
 
 
 class World:
-    def __init__(self, root: Path, libraries: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(self, root: Path) -> None:
         self.root, self.home, self.catalog = root, root / "home", root / "catalog.yaml"
-        (root / "docs").mkdir()
+
+    def make(self, libraries: Mapping[str, Mapping[str, str]]) -> None:
+        (self.root / "docs").mkdir()
         settings = {"source": {"type": "files", "path": "docs"}, "embeddings": {"dimension": DIMENSION}}
         self.catalog.write_text(json.dumps({"libraries": dict.fromkeys(libraries, settings)}))
         for name, pages in libraries.items():

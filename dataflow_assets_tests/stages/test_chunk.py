@@ -406,3 +406,38 @@ def test_a_chunk_knows_its_pages(strategy, pages, max_tokens):
 def test_a_document_without_pages_has_none():
     (chunk,) = cut("Some text that is long enough.")
     assert (chunk.first_page, chunk.last_page) == (None, None)
+
+
+def test_a_title_that_nothing_marks_stays_with_its_text():
+    texts = []
+    for seed in range(12):
+        rng = dice(seed)
+        titled = [
+            f"{rng.choice(WORDS).capitalize()} and {rng.choice(WORDS)}\n\n{paragraph(rng)}\n\n{paragraph(rng)}"
+            for _ in range(20)
+        ]
+        texts.append("\n\n".join(titled) + "\n")
+    for text in texts:
+        for chunk in cut(text, "text", max_tokens=120)[:-1]:
+            assert chunk.text.splitlines()[-1][-1] in ".:?", chunk.text
+
+
+def test_lines_that_are_paragraphs_stay_whole_in_a_text_without_blank_lines():
+    rng = dice(11)
+    lines = [" ".join(sentence(rng).rstrip(":?.") + "." for _ in range(4)) for _ in range(40)]
+    chunks = cut("\n".join(lines), "text", max_tokens=200)
+    broken = sum(not any(line in chunk.text for chunk in chunks) for line in lines)
+    assert broken <= 2
+
+
+def test_sentences_without_capitals_are_sentences():
+    rng = dice(12)
+    said = [sentence(rng).rstrip(".:?").lower() + "." for _ in range(60)]
+    for chunk in cut(" ".join(said), "text", max_tokens=80):
+        assert chunk.text.endswith(".")
+
+
+def test_an_abbreviation_before_a_small_letter_does_not_split_a_sentence_that_fits():
+    said = "The values (approx. five of them, max. ten) are given in the list. "
+    chunks = cut(said * 40, "text", max_tokens=64)
+    assert all(chunk.text.startswith("The values") and chunk.text.endswith("list.") for chunk in chunks)

@@ -1,0 +1,104 @@
+"""Runs that are asked for are done, in a process of their own, and what becomes of them is told."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataflow_assets.serving.run_book import AskedRun, RunBook
+from dataflow_assets.serving.run_keeper import RunKeeper
+from dataflow_assets_tests.serving.worlds import World
+
+OUTCOME = {
+    "status": "ok", "run_id": "dagster-1", "message": None, "withheld_deletes": 0, "stages": {"chunks": {"new": 1, "seconds": 0.5}},
+}  # fmt: skip
+GOOD = f"import json, sys; print(json.dumps({{'libraries': {{sys.argv[1]: json.loads({json.dumps(OUTCOME)!r})}}}}))"
+BAD = "import sys; sys.exit('The catalog is wrong.')"
+SLOW = (
+    "import json, os, time\n"
+    "open(os.environ['DATAFLOW_PROGRESS'], 'w').write(json.dumps({'partition': 'fruit', 'stage': 'chunks', 'done': 1, 'total': 2}))\n"
+    "time.sleep(60)"
+)
+
+
+@pytest.fixture
+def keep(tmp_path: Path) -> Iterator[Callable[[str], tuple[RunBook, RunKeeper]]]:
+    made: list[tuple[RunBook, RunKeeper]] = []
+
+    def start(program: str) -> tuple[RunBook, RunKeeper]:
+        book = RunBook(tmp_path)
+        keeper = RunKeeper(
+            book,
+            home=tmp_path,
+            catalog=tmp_path / "catalog.yaml",
+            jobs=1,
+            remember_events=60,
+            command=lambda library: [sys.executable, "-c", program, library],
+        )
+        keeper.start()
+        made.append((book, keeper))
+        return book, keeper
+
+    yield start
+    for book, keeper in made:
+        keeper.stop()
+        book.close()
+
+
+def until(book: RunBook, run: AskedRun, *wanted: str) -> AskedRun:
+    for _ in range(1000):
+        found = book.find(run.run_id)
+        if found is not None and found.status in wanted:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"the run did not become {wanted}")
+
+
+def test_a_run_is_done_and_told(keep: Any) -> None:
+    book, keeper = keep(GOOD)
+    run = book.ask("fruit")
+    keeper.wake()
+    ended = until(book, run, "ok", "failed")
+    assert (ended.status, ended.outcome) == ("ok", OUTCOME)
+
+
+def test_a_run_that_fails_says_why_and_the_next_one_is_done(keep: Any) -> None:
+    book, _ = keep(BAD)
+    ended = until(book, book.ask("fruit"), "failed")
+    assert ended.message == "The catalog is wrong."
+    until(book, book.ask("fruit"), "failed")
+
+
+def test_progress_is_told_and_a_stop_keeps_the_wish(keep: Any) -> None:
+    book, keeper = keep(SLOW)
+    run = book.ask("fruit")
+    keeper.wake()
+    until(book, run, "running")
+    for _ in range(500):
+        if keeper.progress(run.run_id):
+            break
+        time.sleep(0.02)
+    assert keeper.progress(run.run_id) == {"partition": "fruit", "stage": "chunks", "done": 1, "total": 2}
+    keeper.stop()
+    assert until(book, run, "waiting").started_at is None
+    assert keeper.progress(run.run_id) is None
+
+
+def test_a_run_can_be_asked_for_and_followed_over_http(world: World) -> None:
+    with world.serving(run_command=[sys.executable, "-c", GOOD]) as client:
+        asked = client.post("/v1/runs", json={"library": "fruit"})
+        assert asked.status_code == 202
+        for _ in range(500):
+            told = client.get(asked.headers["location"]).json()
+            if told["status"] not in ("waiting", "running"):
+                break
+            time.sleep(0.02)
+        assert (told["status"], told["dagster_run_id"]) == ("ok", "dagster-1")
+        assert told["stages"] == OUTCOME["stages"]
+        assert client.get("/v1/runs").json()["runs"] == [told]
