@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from typing import Any
 from dataflow_assets.serving.run_book import AskedRun, RunBook
 
 LOOK_SECONDS = 0.5
-STOP_SECONDS = 10.0
+STOP_SECONDS = 8.0
+KILL_SECONDS = 4.0
 FORGET_EVERY = 600
 
 log = logging.getLogger(__name__)
@@ -73,11 +75,14 @@ class RunKeeper:
         """Stop; a run at work is told to, and waits in the book for the next service."""
         self._stopping.set()
         self.wake()
-        for process in list(self._working.values()):
-            process.send_signal(signal.SIGTERM)
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(STOP_SECONDS)
+        # A run that does not hear is killed: what it stored is whole, and the next one goes on from there.
+        for told, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
+            for process in list(self._working.values()):
+                process.send_signal(told)
+            until = time.monotonic() + seconds
+            for thread in self._threads:
+                if thread.is_alive():
+                    thread.join(max(0.0, until - time.monotonic()))
 
     def progress(self, run_id: str) -> dict[str, Any] | None:
         """Tell what a run is doing: `partition`, `stage`, `done`, `total`; None where nothing is known."""
