@@ -268,7 +268,11 @@ class _Writer:
         for child in node:
             self.bullet(" ".join((child.tail or "").split()))
             name = local(child)
-            if name in HEADS or not name:
+            if not name:
+                continue
+            if name in HEADS:
+                if depth and (title := spaced(child)):  # that of the outermost list is a heading
+                    self.lines.append(f"{'  ' * min(depth, 8)}- {title}")
                 continue
             number += 1
             mark = f"{number}." if local(node) in ORDERED else "-"

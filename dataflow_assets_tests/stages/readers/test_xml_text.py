@@ -180,7 +180,7 @@ def test_hostile_markup_takes_linear_time() -> None:
 
 @given(
     st.recursive(
-        st.text(alphabet="abc é&", min_size=1, max_size=9), lambda inner: st.lists(inner, max_size=4), max_leaves=20
+        st.text(alphabet="abc é&<", min_size=1, max_size=9), lambda inner: st.lists(inner, max_size=4), max_leaves=20
     )
 )
 def test_every_word_comes_out(tree: object) -> None:
@@ -190,8 +190,9 @@ def test_every_word_comes_out(tree: object) -> None:
 
     def write(each: object, depth: int = 0) -> str:
         if isinstance(each, str):
-            words.extend(each.split())
-            return escape(each)
+            numbered = [f"{word}{len(words) + n}z" for n, word in enumerate(each.split())]  # no word hides another one
+            words.extend(numbered)
+            return escape(" ".join(numbered))
         names = ("p", "sec", "row", "list", "title", "x")
         return "".join(f"<{names[(depth + n) % 6]}>{write(e, depth + 1)}</{names[(depth + n) % 6]}>" for n, e in enumerate(each)) if isinstance(each, list) else ""  # fmt: skip
 
@@ -201,3 +202,10 @@ def test_every_word_comes_out(tree: object) -> None:
     text = "".join(read(source).text.split())
     for word in words:
         assert word in text
+
+
+def test_the_title_of_a_list_in_a_list_is_an_item() -> None:
+    text = read(
+        "<r><list><title>Outer</title><item>one</item><list><title>Inner</title><item>two</item></list></list></r>"
+    ).text
+    assert [word for word in ("# Outer", "- one", "  - Inner", "  - two") if word not in text] == []
