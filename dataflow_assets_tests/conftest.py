@@ -19,7 +19,7 @@ from dataflow_assets.resources import Workspace
 from dataflow_assets.warehouse.store import Warehouse
 
 # No test depends on the machine's speed.
-hypothesis_settings.register_profile("house", deadline=None, max_examples=50)
+hypothesis_settings.register_profile("house", deadline=None)
 hypothesis_settings.load_profile("house")
 
 
