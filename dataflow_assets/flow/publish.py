@@ -22,6 +22,7 @@ from dataflow_assets.flow.library_run import LibraryRun
 from dataflow_assets.flow.state import forget_state
 from dataflow_assets.flow.steps import CHUNKS, CORRECTIONS
 from dataflow_assets.index.base import Generation, IndexWriter, Point
+from dataflow_assets.index.points import moment
 from dataflow_assets.records import IndexedChunk
 from dataflow_assets.settings import fingerprint_of
 from dataflow_assets.warehouse.changes import Changes, Derivation, Scope, detect, gone_sql
@@ -30,12 +31,14 @@ from dataflow_assets.warehouse.spool import RowWriter, read_batches
 if TYPE_CHECKING:
     import duckdb
 
-PUBLISH_VERSION = 2
+PUBLISH_VERSION = 3
 
 _VECTOR_COLUMNS = ("e.text_hash", "e.status", "e.model", "e.dimension")
+_DATE = "json_extract_string(v.metadata, '$.date')"
 _PAYLOAD_COLUMNS = (
     "c.text_hash", "x.corrected_text", "v.title", "v.uri", "c.start_position", "c.end_position", "c.chunk_index",
     "c.heading_path", "v.doc_type", "v.language", "v.tags", "c.first_page", "c.last_page", "c.role", "c.said_at",
+    _DATE,
 )  # fmt: skip
 
 
@@ -64,7 +67,8 @@ SEARCH_INDEX = Derivation(
         "SELECT n.*, e.vector FROM embeddings e JOIN ("
         "SELECT s.chunk_id, s.document_id, s.vector_hash, s.payload_hash, s.input_hash, i.vector_hash AS published_vector, "
         "c.text, x.corrected_text, c.start_position, c.end_position, c.chunk_index, c.heading_path, v.title, v.uri AS source_uri, "
-        "v.doc_type, v.language, v.tags, c.first_page, c.last_page, c.role, c.said_at "
+        "v.doc_type, v.language, v.tags, c.first_page, c.last_page, c.role, c.said_at, "
+        f"{_DATE} AS dated "
         "FROM chunks c JOIN stale s USING (chunk_id) "
         "JOIN (SELECT * FROM validated_documents WHERE document_id IN (SELECT document_id FROM stale)) v "
         "ON v.document_id = s.document_id "
@@ -215,6 +219,7 @@ def _point(library: str, row: dict[str, Any]) -> Point:
 
 
 def _payload(library: str, row: dict[str, Any]) -> dict[str, Any]:
+    date = moment(row["said_at"]) or moment(row["dated"])
     return {
         "library": library,
         "chunk_id": row["chunk_id"],
@@ -234,4 +239,5 @@ def _payload(library: str, row: dict[str, Any]) -> dict[str, Any]:
         "last_page": row["last_page"],
         "role": row["role"],
         "said_at": row["said_at"],
+        "date": date.isoformat() if date is not None else None,
     }

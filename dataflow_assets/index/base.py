@@ -61,6 +61,10 @@ class IndexQuery:
     """Candidates that each side fetches before they are fused."""
     filters: Mapping[str, str | int | Sequence[str] | Sequence[int]] = field(default_factory=dict)
     """Payload key -> the value it must have, or values of which it must have one."""
+    since: str | None = None
+    """RFC 3339: the payload's `date` must be this or later; what has none is no answer."""
+    until: str | None = None
+    """RFC 3339: the payload's `date` must be before this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,9 @@ class IndexReader(Protocol):
 
     def payloads(self, chunk_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """The payloads of points, by chunk id; an id that is not there is left out."""
+
+    def stretch(self, document_id: str, first: int, last: int) -> dict[int, Mapping[str, Any]]:
+        """The payloads of a document's chunks from one `chunk_index` to another, both included, by `chunk_index`."""
 
     def count(self) -> int:
         """Number of points."""

@@ -22,7 +22,7 @@ from dataflow_assets.index.points import (
     BATCH_FLOATS,
     BM25,
     DENSE,
-    KEYWORD_KEYS,
+    INDEXED,
     dense_vector,
     is_chunk_id,
     point_id,
@@ -227,6 +227,22 @@ class EdgeReader:
         with _engine(f"read the index of {self.generation.partition}"):
             return {record.id.hex: record.payload or {} for record in self._shard.retrieve(ids, True, False)}  # type: ignore[union-attr]
 
+    def stretch(self, document_id: str, first: int, last: int) -> dict[int, Mapping[str, Any]]:
+        """The payloads of a stretch of a document's chunks, by `chunk_index`."""
+        import qdrant_edge as edge
+
+        wanted = edge.Filter(
+            must=[
+                edge.FieldCondition("document_id", match=edge.MatchAny([document_id])),
+                edge.FieldCondition("chunk_index", range=edge.RangeFloat(gte=first, lte=last)),
+            ]
+        )
+        with _engine(f"read the index of {self.generation.partition}"):
+            records, _ = self._shard.scroll(
+                edge.ScrollRequest(limit=max(1, last - first + 1), filter=wanted, with_payload=True)
+            )
+        return {int(said["chunk_index"]): said for record in records if (said := record.payload)}
+
     def _ask(self, requests: list[edge.QueryRequest]) -> list[list[edge.ScoredPoint]]:
         import qdrant_edge as edge
 
@@ -264,8 +280,8 @@ def _create(folder: Path, generation: Generation, hnsw_threshold: int) -> edge.E
     folder.mkdir()
     with _engine(f"make an index for {generation.partition}"):
         shard = edge.EdgeShard.create(str(folder), _config(generation, hnsw_threshold))
-        for key in KEYWORD_KEYS:
-            shard.update(edge.UpdateOperation.create_field_index(key, edge.PayloadSchemaType.Keyword))
+        for key, kind in INDEXED.items():
+            shard.update(edge.UpdateOperation.create_field_index(key, getattr(edge.PayloadSchemaType, kind)))
     return shard
 
 
@@ -317,6 +333,8 @@ def _filter(query: IndexQuery) -> edge.Filter | None:
             must.append(edge.HasIdCondition({point_id(i) for i in map(str, values) if is_chunk_id(i)}))
         else:
             must.append(edge.FieldCondition(key, match=edge.MatchAny(storable({"_": values})["_"])))
+    if query.since or query.until:
+        must.append(edge.FieldCondition("date", range=edge.RangeDateTime(gte=query.since, lt=query.until)))
     return edge.Filter(must=must) if must else None
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dataflow_assets.index.base import Candidate, Generation, Hit, IndexQuery, Point, Publication
 from dataflow_assets.index.fusion import rank
-from dataflow_assets.index.points import BM25, DENSE, KEYWORD_KEYS, dense_vector, is_chunk_id, point_id, storable
+from dataflow_assets.index.points import BM25, DENSE, INDEXED, dense_vector, is_chunk_id, point_id, storable
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -131,8 +131,8 @@ class ServerWriter:
             on_disk_payload=True,
         )
         if self._index._url != ":memory:":  # the client's imitation knows no payload indexes, and warns
-            for key in KEYWORD_KEYS:
-                client.create_payload_index(self.collection, key, models.PayloadSchemaType.KEYWORD)
+            for key, kind in INDEXED.items():
+                client.create_payload_index(self.collection, key, models.PayloadSchemaType(kind.lower()))
         offset = None
         while self._source is not None:
             records, offset = client.scroll(
@@ -222,6 +222,22 @@ class ServerReader:
             records = self._index._client.retrieve(self._publication.name, ids, with_payload=True)
         return {uuid.UUID(str(record.id)).hex: record.payload or {} for record in records}
 
+    def stretch(self, document_id: str, first: int, last: int) -> dict[int, Mapping[str, Any]]:
+        """The payloads of a stretch of a document's chunks, by `chunk_index`."""
+        from qdrant_client import models
+
+        wanted = models.Filter(
+            must=[
+                models.FieldCondition(key="document_id", match=models.MatchValue(value=document_id)),
+                models.FieldCondition(key="chunk_index", range=models.Range(gte=first, lte=last)),
+            ]
+        )
+        with self._index._asking(f"read the index of {self.generation.partition}"):
+            records, _ = self._index._client.scroll(
+                self._publication.name, scroll_filter=wanted, limit=max(1, last - first + 1), with_payload=True
+            )
+        return {int(said["chunk_index"]): said for record in records if (said := record.payload)}
+
     def _ask(self, sides: Mapping[str, Any], asked: Mapping[str, tuple[int, Any]]) -> dict[str, dict[str, float]]:
         from qdrant_client import models
 
@@ -250,4 +266,7 @@ def _filter(query: IndexQuery) -> Any:
             must.append(models.HasIdCondition(has_id=ids))
         else:
             must.append(models.FieldCondition(key=key, match=models.MatchAny(any=values)))
+    if query.since or query.until:
+        between = models.DatetimeRange.model_validate({"gte": query.since, "lt": query.until})
+        must.append(models.FieldCondition(key="date", range=between))
     return models.Filter(must=must) if must else None

@@ -53,6 +53,7 @@ def result_of(
         last_page=payload.get("last_page"),
         role=payload.get("role"),
         said_at=payload.get("said_at"),
+        date=payload.get("date"),
         passage=passage,
         scores=scores,
     )

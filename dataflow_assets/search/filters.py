@@ -1,7 +1,7 @@
 """What results must have, because the caller said so.
 
 What belongs here: the keys that a search can be narrowed by, and who applies them. What the engine has an index for it filters
-itself; dates, patterns and roles are looked at in what was fetched, and more is fetched until there is enough.
+itself; patterns are looked at in what was fetched, and more is fetched until there is enough.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflow_assets.errors import ConfigurationError
+from dataflow_assets.index.points import moment
 
 FILTERS = ("document_id", "doc_type", "language", "tags", "source_uri", "library", "role", "since", "until")
 """What a search can be narrowed by."""
 MAX_VALUES = 1_000
 MAX_VALUE = 4_000
 
-_ENGINE = frozenset({"document_id", "doc_type", "language", "tags", "source_uri"})
+_ENGINE = frozenset({"document_id", "doc_type", "language", "tags", "source_uri", "role"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +33,19 @@ class Narrowing:
     """Only these; None for all."""
     patterns: tuple[re.Pattern[str], ...] = ()
     """One of which `source_uri` has to match, where there are any."""
-    roles: frozenset[str] = frozenset()
-    since: dt.datetime | None = None
-    until: dt.datetime | None = None
+    since: str | None = None
+    """At this time or later, as `index.base.IndexQuery` takes it."""
+    until: str | None = None
+    """Before this time."""
 
     @property
     def late(self) -> bool:
         """Whether something is left to be looked at in what was fetched."""
-        return bool(self.patterns or self.roles or self.since or self.until)
+        return bool(self.patterns)
 
     def lets(self, payload: Mapping[str, Any]) -> bool:
         """Say whether a chunk has what the engine did not look at."""
-        if not self.late:
-            return True
-        if self.patterns and not any(pattern.fullmatch(str(payload["source_uri"])) for pattern in self.patterns):
-            return False
-        if self.roles and payload.get("role") not in self.roles:
-            return False
-        if self.since is None and self.until is None:
-            return True
-        date = date_of(payload)
-        if date is None:
-            return False
-        return (self.since is None or date >= self.since) and (self.until is None or date < self.until)
+        return not self.patterns or any(pattern.fullmatch(str(payload["source_uri"])) for pattern in self.patterns)
 
 
 def narrowing(filters: Mapping[str, str | Sequence[str]]) -> Narrowing:
@@ -89,20 +80,14 @@ def narrowing(filters: Mapping[str, str | Sequence[str]]) -> Narrowing:
         engine={key: said[key] for key in said if key in _ENGINE and not (key == "source_uri" and patterned)},
         libraries=frozenset(said["library"]) if "library" in said else None,
         patterns=tuple(_pattern(uri) for uri in uris) if patterned else (),
-        roles=frozenset(said.get("role", ())),
         since=_time(said["since"][0], late=False) if "since" in said else None,
         until=_time(said["until"][0], late=True) if "until" in said else None,
     )
 
 
 def date_of(payload: Mapping[str, Any]) -> dt.datetime | None:
-    """Give when a chunk was said or its document dated; None where nobody knows. Without a zone it is taken for UTC."""
-    said = payload.get("said_at") or payload.get("date")
-    try:
-        found = dt.datetime.fromisoformat(said) if isinstance(said, str) else None
-    except ValueError:
-        return None
-    return found if found is None or found.tzinfo is not None else found.replace(tzinfo=dt.UTC)
+    """Give when a chunk was said or its document dated; None where nobody knows."""
+    return moment(payload.get("date") or payload.get("said_at"))
 
 
 def _pattern(uri: str) -> re.Pattern[str]:
@@ -111,13 +96,15 @@ def _pattern(uri: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(re.sub(r"\*+", "*", uri).replace("[", "[[]")))
 
 
-def _time(said: str, *, late: bool) -> dt.datetime:
+def _time(said: str, *, late: bool) -> str:
+    found = moment(said.strip())
     try:
-        found = dt.datetime.fromisoformat(said.strip())
-        if late and len(said.strip()) <= 10:
+        if found is not None and late and len(said.strip()) <= 10:
             found += dt.timedelta(days=1)
-    except (ValueError, OverflowError):
+    except OverflowError:
+        found = None
+    if found is None:
         raise ConfigurationError(
             f"{said[:100]!r} is no date: write it as 2026-11-21, or with a time as 2026-11-21T08:30:00."
-        ) from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=dt.UTC)
+        )
+    return found.isoformat()

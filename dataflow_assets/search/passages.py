@@ -6,15 +6,14 @@ are worth it (`searcher`). The warehouse is never read: a passage is of the same
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dataflow_assets.index.base import IndexQuery, IndexReader, Mode
+from dataflow_assets.index.base import IndexReader
 from dataflow_assets.search.results import Passage
 
 MOST_NEIGHBOURS = 50
 """Chunks that are read to one side at most."""
-_SIDES: tuple[Mode, ...] = ("semantic", "keyword")
 
 
 def neighbours(
@@ -37,11 +36,8 @@ def neighbours(
         documents.setdefault(each["document_id"], {})[int(each["chunk_index"])] = each
     for document, there in documents.items():
         near = {n for here in there for n in range(max(0, here - before), here + after + 1)}
-        # A chunk that has no vector is found by words that it shares with its neighbours.
-        for mode in _SIDES:
-            if lacking := sorted(near.difference(there)):
-                text = " ".join(str(each["text"])[:500] for each in there.values())[:4000]
-                there.update(_fetched(reader, document, lacking, text, mode))
+        for first, last in _runs(near.difference(there)):
+            there.update(reader.stretch(document, first, last))
     rows = []
     for each in found:
         there, here = documents[each["document_id"]], int(each["chunk_index"])
@@ -54,23 +50,15 @@ def neighbours(
     return rows
 
 
-def _fetched(
-    reader: IndexReader, document: str, indexes: Sequence[int], text: str, mode: Mode
-) -> dict[int, Mapping[str, Any]]:
-    """Fetch chunks of a document by their places in it. The filter finds them; what is asked for decides nothing."""
-    import numpy as np
-
-    dimension = reader.generation.dimension
-    query = IndexQuery(
-        text,
-        np.full(dimension, dimension**-0.5, dtype=np.float32),
-        mode,
-        limit=len(indexes),
-        prefetch=len(indexes),
-        filters={"document_id": document, "chunk_index": indexes},
-    )
-    found = reader.payloads([candidate.chunk_id for candidate in reader.candidates(query)])
-    return {int(each["chunk_index"]): each for each in found.values()}
+def _runs(places: Iterable[int]) -> list[tuple[int, int]]:
+    """Give places as runs: the first and the last of each."""
+    runs: list[tuple[int, int]] = []
+    for place in sorted(places):
+        if runs and runs[-1][1] == place - 1:
+            runs[-1] = runs[-1][0], place
+        else:
+            runs.append((place, place))
+    return runs
 
 
 def passage_of(payloads: Sequence[Mapping[str, Any]]) -> Passage:

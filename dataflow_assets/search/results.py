@@ -116,6 +116,8 @@ class SearchResult:
     """Who said it; None where it is no message."""
     said_at: str | None = None
     """When it was said, in ISO 8601."""
+    date: str | None = None
+    """When it was said or its document dated: ISO 8601, UTC; what `since` and `until` look at."""
     passage: Passage | None = None
     """The chunk with its neighbours, where the caller asked for it."""
     scores: Scores | None = None

@@ -238,6 +238,8 @@ class Searcher:
                 semantic_weight=understood.semantic_weight,
                 keyword_weight=understood.keyword_weight,
                 filters=narrowed.engine,
+                since=narrowed.since,
+                until=narrowed.until,
             ),
             understood=understood,
             question=question_of(asked, understood),

@@ -326,4 +326,19 @@ def test_points_carry_where_and_by_whom(home: Home) -> None:
     home.run()
     with home.index.read("docs") as reader:
         (hit, *_) = reader.search(IndexQuery("plums", None, "keyword"))
-    assert {"first_page", "last_page", "role", "said_at"} <= set(hit.payload)
+    assert {"first_page", "last_page", "role", "said_at", "date"} <= set(hit.payload)
+
+
+def test_points_carry_when_their_document_is_dated_and_follow_it(home: Home) -> None:
+    def dated(**between: str) -> set[str]:
+        with home.index.read("docs") as reader:
+            return {hit.payload["title"] for hit in reader.search(IndexQuery("know", None, "keyword", **between))}  # type: ignore[arg-type]
+
+    page = home.docs / "plums.md"
+    page.write_text("---\ntitle: Plums\ndate: 2026-03-01\n---\n# Plums\n\n" + "What one has to know of plums. " * 9)
+    home.run()
+    assert dated(since="2026-03-01T00:00:00+00:00") == {"Plums"}
+    page.write_text(page.read_text().replace("2026-03-01", "2024-03-01"))
+    home.run()
+    assert dated(since="2026-03-01T00:00:00+00:00") == set()
+    assert dated(until="2024-03-02T00:00:00+00:00") == {"Plums"}

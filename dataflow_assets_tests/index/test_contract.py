@@ -203,6 +203,35 @@ def test_filters(index: SearchIndex) -> None:
     assert sorted(found(index, "apples", filters={"tags": "b"})) == ["more apples", "red apples"]
 
 
+def test_dates(index: SearchIndex) -> None:
+    dated = {"old": "2025-12-31T23:00:00+00:00", "new": "2026-05-01T08:30:00+00:00", "undated": None}
+    with index.write(GENERATION) as writer:
+        writer.upsert([point(n, f"apples {name}", date=date) for n, (name, date) in enumerate(dated.items())])
+    assert len(found(index, "apples")) == 3
+    assert found(index, "apples", since="2026-01-01T00:00:00+00:00") == ["apples new"]
+    assert found(index, "apples", until="2026-05-01T08:30:00+00:00") == ["apples old"]
+    # The same moment said in another zone.
+    assert sorted(found(index, "apples", since="2026-01-01T00:00:00+01:00")) == ["apples new", "apples old"]
+    assert found(index, "apples", since="2027-01-01T00:00:00+00:00") == []
+
+
+def test_a_stretch_of_a_document(index: SearchIndex) -> None:
+    with index.write(GENERATION) as writer:
+        writer.upsert(
+            [
+                Point(f"{10 * d + n:032x}", f"text {n}", None, {"document_id": document, "chunk_index": n})
+                for d, document in enumerate(("one", "two"))
+                for n in range(8)
+            ]
+        )
+    with index.read("docs") as reader:
+        there = reader.stretch("two", 2, 5)
+        assert sorted(there) == [2, 3, 4, 5]
+        assert {said["document_id"] for said in there.values()} == {"two"}
+        assert sorted(reader.stretch("one", 7, 20)) == [7]
+        assert reader.stretch("three", 0, 9) == {}
+
+
 def test_drop_and_empty(index: SearchIndex) -> None:
     with index.write(GENERATION):
         pass

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dataflow_assets.index.base import Generation, Point, SearchIndex
 from dataflow_assets.index.edge import EdgeIndex
+from dataflow_assets.index.points import moment
 from dataflow_assets.models.base import Asked, Embedder, Kind, VectorOf
 from dataflow_assets.records import identity
 from dataflow_assets.search.searcher import Searcher
@@ -41,6 +42,7 @@ class Topics:
 
 def payload(text: str, document: str = "a", index: int = 0, library: str = "fruit", **said: Any) -> dict[str, Any]:
     start = said.pop("start_position", 1000 * index)
+    date = moment(said.get("said_at"))
     return {
         "library": library,
         "chunk_id": identity(library, document, str(index)),
@@ -56,6 +58,7 @@ def payload(text: str, document: str = "a", index: int = 0, library: str = "frui
         "doc_type": "other",
         "language": "en",
         "tags": [],
+        "date": date.isoformat() if date else None,
         **said,
     }
 

@@ -53,6 +53,9 @@ def test_a_feature_that_is_there_in_full(
         ("signing keys", "keys for signing", "pairs"),
         ("keys doors", "the keys" + FAR + " doors", "proximity"),
         ("rotate keys", "First line.\nrotate keys", "opening"),
+        ("rotate keys", "rotate keys" + 2 * FAR + "\nmore", "opening"),
+        ("rotate keys", "rotate keys", "opening"),
+        ("rotate keys", "rotate keys", "beside"),
     ],
 )
 def test_a_feature_that_is_not_there(question: str, text: str, feature: str) -> None:
@@ -61,6 +64,35 @@ def test_a_feature_that_is_not_there(question: str, text: str, feature: str) -> 
 
 def test_what_is_there_in_part_counts_in_part() -> None:
     assert features("rotate keys", "x", title="keys")["title"] == pytest.approx(1 + (FACTORS.title - 1) / 2)
+
+
+def test_a_word_that_stands_everywhere_tells_nothing_apart() -> None:
+    texts = ["keys are rotated", "keys are kept", "keys are lost"]
+    rotated, kept, _ = judged("rotate keys", *(payload(text, text) for text in texts))
+    assert rotated.features["coverage"] == pytest.approx(FACTORS.coverage)
+    # Half of the words, and hardly any of what tells the texts apart.
+    assert kept.features.get("coverage", 1.0) < 1 + (FACTORS.coverage - 1) * 0.1
+
+
+def test_what_stands_beside_a_text_counts_for_it() -> None:
+    first, second, far, other = judged(
+        "rotate keys",
+        payload("about keys", "a", 3),
+        payload("how to rotate", "a", 4),
+        payload("about keys", "a", 9),
+        payload("about keys", "b", 4),
+    )
+    assert first.features["coverage"] == second.features["coverage"] == pytest.approx(FACTORS.coverage)
+    assert first.features["beside"] == pytest.approx(FACTORS.beside)
+    for alone in (far, other):
+        assert alone.features.get("coverage", 1.0) < FACTORS.coverage
+        assert "beside" not in alone.features
+
+
+def test_the_headings_above_a_text_are_part_of_it() -> None:
+    with_heading, without = judged("rotate keys", payload("keys", "a", heading_path=["Rotation"]), payload("keys", "b"))
+    assert with_heading.features["coverage"] == pytest.approx(FACTORS.coverage)
+    assert without.features.get("coverage", 1.0) < FACTORS.coverage
 
 
 def test_the_corrected_text_is_what_counts() -> None:
