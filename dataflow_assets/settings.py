@@ -397,7 +397,12 @@ class EvaluationSettings(Settings):
     golden: Annotated[str, Field(min_length=1)] | None = Field(
         None,
         description="A file of JSON lines with golden queries, relative to the catalog; questions made from the library's own "
-        "headings if left out.",
+        "headings, or written by `question_model`, if left out.",
+    )
+    question_model: Annotated[str, Field(min_length=1)] = Field(
+        "none",
+        description="Who writes questions where there are no golden queries: `none`, a Claude model such as claude-haiku-5-5, "
+        "or provider:model for another one. It is paid for each question once.",
     )
     k: Annotated[int, Field(ge=1, le=100)] = Field(10, description="Results of a question that count.")
     allowed_loss: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -411,11 +416,25 @@ class EvaluationSettings(Settings):
         "understands nothing.",
     )
     questions: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        100, description="How many questions are made from headings where there are no golden queries."
+        100, description="How many questions are made or written where there are no golden queries."
     )
     grace_days: Annotated[float, Field(ge=0, le=3650)] = Field(
         7.0, description="How long a generation is kept, to go back to, after another one took over."
     )
+
+    @field_validator("question_model")
+    @classmethod
+    def _model_is_known(cls, model: str) -> str:
+        if model != "none" and provider_of(model) in (None, "voyage"):
+            close = difflib.get_close_matches(model, ("none", *CLAUDE_MODELS), n=1)
+            meant = f" (did you mean {close[0]}?)" if close else ""
+            raise unusable(f"none, one of {', '.join(CLAUDE_MODELS)}, or provider:model for another provider{meant}")
+        return model
+
+    @property
+    def paid(self) -> bool:
+        """Whether questions are written by a model, for money."""
+        return self.golden is None and self.question_model != "none"
 
 
 class DeleteSettings(Settings):

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from dataflow_assets.assets.declaration import Rule, checks_of, library_asset, materialize
+from dataflow_assets.assets.declaration import Rule, checks_of, describe_asking, library_asset, materialize
 from dataflow_assets.flow.library_run import LibraryRun
 from dataflow_assets.flow.publish import generation_of, publish
 from dataflow_assets.records import IndexedChunk
@@ -34,7 +34,10 @@ def _metadata(changes: Changes) -> dict[str, Any]:
     if measured is not None:
         told |= {name: float(measured[name]) for name in ("recall", "mrr", "ndcg")}
         told["questions"] = int(measured["questions"])
-    return told
+        told["questions_are"] = measured["kind"]
+        if measured.get("note"):
+            told["questions_note"] = measured["note"]
+    return told | describe_asking(changes)
 
 
 def _points_published(run: LibraryRun) -> str | None:

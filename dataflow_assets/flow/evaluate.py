@@ -7,16 +7,17 @@ figures and the verdict (`stages.evaluation`), and what follows from them (`flow
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataflow_assets.errors import ConfigurationError, CredentialError, DataflowError
+from dataflow_assets.errors import ConfigurationError, DataflowError
+from dataflow_assets.flow.query_embedder import query_embedder
 from dataflow_assets.index.base import Candidate, IndexQuery, IndexReader, Mode, SearchIndex
 from dataflow_assets.index.fusion import rank
-from dataflow_assets.models.base import Asked, Embedder
+from dataflow_assets.models.base import Asked
 from dataflow_assets.settings import LibrarySettings
 from dataflow_assets.stages.evaluation import (
     Evaluation,
@@ -35,6 +36,8 @@ from dataflow_assets.warehouse.store import Warehouse
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from dataflow_assets.models.question import Tally
 
 GOLDEN_BYTES = 20_000_000
 
@@ -73,12 +76,15 @@ def golden_questions(name: str, settings: LibrarySettings, base: Path) -> Questi
     return read_golden(lines, str(path))
 
 
-def questions_of(library: Library, generation: str) -> Questions:
-    """Give what a library is asked: its golden queries, or questions made from its own headings.
+def questions_of(library: Library, generation: str, tally: Tally | None = None) -> Questions:
+    """Give what a library is asked: its golden queries, or what a model wrote, or what its own headings make.
+
+    Never a mixture, so that what is measured says by which kind of question.
 
     Args:
         library: The library.
-        generation: Only headings of documents that it has are taken, so that what came later counts for nobody.
+        generation: Only documents that it has are asked for, so that what came later counts for nobody.
+        tally: Is added to, where somebody has to be asked for questions.
     """
     golden = golden_questions(library.name, library.settings, library.base)
     if golden is not None:
@@ -87,6 +93,16 @@ def questions_of(library: Library, generation: str) -> Questions:
     for partition in _partitions(library, generation):
         with library.index.read(partition, generation) as reader:
             there |= reader.document_ids()
+    if not library.settings.evaluation.paid:
+        return _from_headings(library, there)
+    from dataflow_assets.flow.examiner import exam_of
+    from dataflow_assets.models.question import Tally
+
+    exam = exam_of(library, there, tally if tally is not None else Tally())
+    return replace(exam.questions or _from_headings(library, there), note=exam.note)
+
+
+def _from_headings(library: Library, there: Collection[str]) -> Questions:
     mine = f"library = {literal(library.name)}"
     for table, columns in (("chunks", "document_id, heading_path"), ("validated_documents", "document_id, [title]")):
         with library.warehouse.reading() as connection:
@@ -123,38 +139,6 @@ def evaluate(library: Library, generation: str, questions: Questions, *, k: int 
         )
 
 
-def question_embedder(description: Mapping[str, Any], library: Library) -> Embedder:
-    """Give what embeds questions for a generation.
-
-    Raises:
-        ConfigurationError: It was made by a model that is not here, or one whose key is missing.
-    """
-    if description.get("embedding_model", "local") == "local":
-        from dataflow_assets.models.wordllama import WordLlamaEmbedder
-
-        embedder = WordLlamaEmbedder(int(description["dimension"]))
-        if description.get("model_name") != embedder.name:
-            raise ConfigurationError(
-                f"The generation was made with {description.get('model_name')}, which is not here."
-            )
-        return embedder
-    from dataflow_assets.flow.paid import credential_problem, paid_embedder
-    from dataflow_assets.models.question import Tally
-
-    made_by = library.settings.embeddings.model_copy(
-        update={
-            "model": description["embedding_model"],
-            "dimension": int(description["dimension"]),
-            "query_model": description.get("query_model"),
-        }
-    )
-    problem = credential_problem(made_by.query_model or made_by.model)
-    if problem is not None:
-        raise CredentialError(problem)
-    settings = library.settings.model_copy(update={"embeddings": made_by})
-    return paid_embedder(library.home, library.name, settings, run_id=library.run_id, tally=Tally())
-
-
 def _partitions(library: Library, generation: str) -> list[str]:
     names = (p for p in library.index.partitions() if p.partition(".")[0] == library.name)
     return [partition for partition in names if generation in library.index.generations(partition)]
@@ -170,7 +154,8 @@ def _vectors(
     if not readers:
         return found
     try:
-        embedder = question_embedder(readers[0].generation.description, library)
+        made_by = readers[0].generation.description
+        embedder = query_embedder(made_by, library.name, library.settings, library.home, run_id=library.run_id)
         texts = [Asked(str(number), question.query) for number, question in enumerate(asked)]
         for made in embedder.vectors(texts, kind="query"):
             if made.vector is not None and np.isfinite(made.vector).all():

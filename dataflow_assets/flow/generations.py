@@ -20,6 +20,7 @@ from dataflow_assets.flow.generation_memory import Memory, read_memory, write_me
 from dataflow_assets.flow.kept_generations import forget_deleted, partitions_of, remove_expired
 from dataflow_assets.home import exclusively
 from dataflow_assets.index.base import Publication, SearchIndex
+from dataflow_assets.models.question import Tally
 from dataflow_assets.settings import fingerprint_of
 from dataflow_assets.stages.evaluation import Evaluation, Questions, Verdict, compare
 from dataflow_assets.warehouse.store import now
@@ -39,8 +40,8 @@ def settle(library: Library, partition: str, wanted: str) -> dict[str, Any]:
         wanted: The generation.
 
     Returns:
-        `withheld`: why it is not in use; `took_over`: that it now is; `evaluation`: how it measured. Each only where there
-        is something to say.
+        `withheld`: why it is not in use; `took_over`: that it now is; `evaluation`: how it measured; `asking`: what having
+        questions written took. Each only where there is something to say.
     """
     with deciding(library.home, library.name):
         forget_deleted(library, partition, wanted)
@@ -50,12 +51,15 @@ def settle(library: Library, partition: str, wanted: str) -> dict[str, Any]:
             _forget_refusals(library)
             told = _measure(library, wanted)
         else:
-            told = _consider(library, wanted, use.generation)
+            tally = Tally()
+            told = _consider(library, wanted, use.generation, tally)
+            if tally.calls:
+                told["asking"] = tally
         remove_expired(library, partition, wanted)
         return told
 
 
-def _consider(library: Library, wanted: str, used: str) -> dict[str, Any]:
+def _consider(library: Library, wanted: str, used: str, tally: Tally) -> dict[str, Any]:
     """Decide whether a whole generation takes over from the one in use."""
     index, name = library.index, library.name
     found = {partition: index.generations(partition).get(wanted) for partition in partitions_of(library)}
@@ -73,9 +77,10 @@ def _consider(library: Library, wanted: str, used: str) -> dict[str, Any]:
     if refused is not None and refused["by"] == "person":
         return {"withheld": refused["message"]}
     there = index.in_use(name)
-    verdict, questions = None, None
+    verdict, note = None, ""
     if sum(publication.points for publication in there.values()):
-        questions = questions_of(library, used)
+        questions = questions_of(library, used, tally)
+        note = f" {questions.note}" if questions.note else ""
         key = _key([*there.values(), *states], questions, library)
         if refused is not None and refused["key"] == key:
             return {"withheld": refused["message"]}
@@ -89,8 +94,8 @@ def _consider(library: Library, wanted: str, used: str) -> dict[str, Any]:
             _remember(memory, wanted, questions, verdict.after, verdict=verdict)
         if verdict is not None and not verdict.passed:
             message = (
-                f"The new generation of {name} does not take over, for it finds less: {verdict.sentence()} Searches go on as "
-                f"before. Change the settings back, or take it nevertheless: dataflow generations {name} --use {wanted}"
+                f"The new generation of {name} does not take over, for it finds less: {verdict.sentence()}{note} Searches go "
+                f"on as before. Change the settings back, or take it nevertheless: dataflow generations {name} --use {wanted}"
             )
             memory.refused[wanted] = {"by": "gate", "at": _at(), "key": key, "message": message}
             write_memory(library.home, name, memory)
@@ -98,7 +103,7 @@ def _consider(library: Library, wanted: str, used: str) -> dict[str, Any]:
     memory.refused.clear()  # whatever was refused, the settings ask for something else now
     _take_over(library.home, index, name, memory, wanted, by="gate")
     said = "It passed the gate: " + verdict.sentence() if verdict else "There was nothing to compare it by."
-    told: dict[str, Any] = {"took_over": f"A new generation of {name} took over. {said}"}
+    told: dict[str, Any] = {"took_over": f"A new generation of {name} took over. {said}{note}"}
     if verdict is not None:
         told["evaluation"] = memory.evaluations[-1]
     return told
@@ -144,6 +149,8 @@ def _remember(
     key: str | None = None,
 ) -> None:
     told = {"at": _at(), "generation": generation, "kind": questions.kind, **measured.to_dict(), "key": key}
+    if questions.note:
+        told["note"] = questions.note
     if verdict is not None:
         told |= {
             "passed": verdict.passed,

@@ -9,6 +9,7 @@ from dataflow_assets.catalog import Catalog
 from dataflow_assets.flow.evaluate import Library, evaluate, questions_of
 from dataflow_assets.flow.generations import describe, remember_evaluation
 from dataflow_assets.index.base import SearchIndex
+from dataflow_assets.models.question import Tally
 from dataflow_assets.settings import EvaluationSettings
 from dataflow_assets.stages.evaluation import Evaluation, compare
 from dataflow_assets.warehouse.store import Warehouse
@@ -36,7 +37,8 @@ def measure(
         k: Results that count.
 
     Returns:
-        `questions` (`kind`, `count`, `k`), `generations` (each `generation`, `state`, `questions`, `k`, `recall`, `mrr`,
+        `questions` (`kind`: `golden`, `headings` or `model`; `count`, `k`, `note`: what is to be known of them, or None,
+        `cost_usd`: what having them written cost now), `generations` (each `generation`, `state`, `questions`, `k`, `recall`, `mrr`,
         `ndcg`, `semantic`), `passed` (whether the gate would let the new one take over, true where there is none), `lost`, `not_found`
         (queries to which the one in use gives nothing that was expected) and `message`, a sentence or None.
     """
@@ -52,9 +54,11 @@ def measure(
     use = index.usage(name)
     if use is None:
         return _nothing(measured_by.k, f"There is no index yet: run `dataflow run {name}`.")
-    questions = questions_of(library, use.generation)
+    tally = Tally()
+    questions = questions_of(library, use.generation, tally)
     if not questions.asked:
-        return _nothing(measured_by.k, "No question can be made from its headings: write golden queries.")
+        note = f"{questions.note} " if questions.note else ""
+        return _nothing(measured_by.k, f"{note}No question can be made from its headings: write golden queries.")
     before = evaluate(library, use.generation, questions)
     if not changed:
         remember_evaluation(library, use.generation, questions, before)
@@ -71,8 +75,16 @@ def measure(
                     list(verdict.lost),
                     f"{other['generation']} finds less: {verdict.sentence()}",
                 )
+    if questions.note:
+        message = f"{questions.note} {message}" if message else questions.note
     return {
-        "questions": {"kind": questions.kind, "count": len(questions.asked), "k": measured_by.k},
+        "questions": {
+            "kind": questions.kind,
+            "count": len(questions.asked),
+            "k": measured_by.k,
+            "note": questions.note,
+            "cost_usd": tally.cost_usd,
+        },
         "generations": told,
         "passed": passed,
         "lost": lost,
@@ -87,7 +99,7 @@ def _figures(generation: str, state: str, measured: Evaluation) -> dict[str, Any
 
 def _nothing(k: int, message: str) -> dict[str, Any]:
     return {
-        "questions": {"kind": None, "count": 0, "k": k},
+        "questions": {"kind": None, "count": 0, "k": k, "note": None, "cost_usd": 0.0},
         "generations": [],
         "passed": True,
         "lost": [],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dataflow_assets.errors import DataflowError, FetchFailed, ItemRefused, SourceUnavailable
+from dataflow_assets.flow.examiner import upcoming
 from dataflow_assets.flow.eyes import Eyes
 from dataflow_assets.flow.ingest import compare, list_source
 from dataflow_assets.flow.library_run import LibraryRun, withheld_message
@@ -18,6 +19,7 @@ from dataflow_assets.flow.reading import Read, Unread, read_documents
 from dataflow_assets.flow.steps import CHUNKS, CORRECTIONS, EMBEDDINGS, VALIDATED_DOCUMENTS, count_pending
 from dataflow_assets.models.base import Usage
 from dataflow_assets.models.editor import CorrectionQuestion
+from dataflow_assets.models.examiner import ExamQuestion
 from dataflow_assets.models.ledger import Ledger
 from dataflow_assets.models.vectors import VectorQuestion
 from dataflow_assets.records import Chunk, ValidatedDocument, sections_of
@@ -83,7 +85,7 @@ class _Forecast:
         ledger: What was answered before.
     """
 
-    def __init__(self, question: CorrectionQuestion | VectorQuestion | None, ledger: Ledger) -> None:
+    def __init__(self, question: CorrectionQuestion | VectorQuestion | ExamQuestion | None, ledger: Ledger) -> None:
         self._question, self._ledger = question, ledger
         self._texts: dict[str, str] = {}
         self._seen: set[bytes] = set()
@@ -295,7 +297,7 @@ def _plan(run: LibraryRun) -> Plan:
             "validated_documents": _with_pages(StagePlan(documents, document_tokens), eyes),
             "chunks": StagePlan(cut, cut_tokens),
             **asked,
-            "search_index": StagePlan(asked["embeddings"].texts),
+            "search_index": _with_questions(run, StagePlan(asked["embeddings"].texts)),
         },
         deletes=deletes,
         withheld_deletes=withheld,
@@ -319,6 +321,18 @@ def _with_pages(stage: StagePlan, eyes: Eyes | None) -> StagePlan:
         calls=told.asked,
         sureness=("unknown price" if told.unpriced else sure) if told.asked else "certain",
     )
+
+
+def _with_questions(run: LibraryRun, stage: StagePlan) -> StagePlan:
+    """Add what the gate would have written, where a new generation asks for it: questions about the documents as they stand."""
+    exam = upcoming(run)
+    if exam is None:
+        return stage
+    question, chosen = exam
+    forecast = _Forecast(question, open_ledger(run.home))
+    for excerpt in chosen:
+        forecast.add(excerpt.text)
+    return forecast.done(stage.texts, stage.tokens)
 
 
 def _forecasts(run: LibraryRun) -> dict[str, _Forecast]:

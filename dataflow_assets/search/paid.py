@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataflow_assets.errors import ConfigurationError, CredentialError, ModelError
+from dataflow_assets.errors import CredentialError, ModelError
 
 if TYPE_CHECKING:
     from dataflow_assets.models.base import Embedder
     from dataflow_assets.settings import LibrarySettings
 
+EMBED_RETRIES = 1
+"""A person waits: without a vector, words have to do."""
 RERANK_SECONDS = 10.0
 """A person waits: what takes longer is reranked here."""
 RERANK_CHARACTERS = 16_000
@@ -33,39 +35,10 @@ def embedder_of(description: Mapping[str, Any], settings: Mapping[str, LibrarySe
     Raises:
         ConfigurationError: The index was made by a model that is not here, or one whose key is missing.
     """
-    if description.get("embedding_model", "local") != "local":
-        return _paid_embedder(description, settings, home)
-    from dataflow_assets.models.wordllama import WordLlamaEmbedder
-
-    embedder = WordLlamaEmbedder(int(description["dimension"]))
-    if description.get("model_name") != embedder.name:
-        raise ConfigurationError(
-            f"The index was made with {description.get('model_name')}, and this installation has {embedder.name}. "
-            "Run the library again."
-        )
-    return embedder
-
-
-def _paid_embedder(description: Mapping[str, Any], settings: Mapping[str, LibrarySettings], home: Path) -> Embedder:
-    """Give what embeds questions for an index that a paid model made: its own model, or one of the same space."""
-    from dataflow_assets.flow.paid import credential_problem, paid_embedder
-    from dataflow_assets.models.question import Tally
-    from dataflow_assets.settings import EmbeddingSettings, LibrarySettings
-    from dataflow_assets.source_settings import FilesSource
+    from dataflow_assets.flow.query_embedder import query_embedder
 
     name = str(description.get("library", ""))
-    mine = settings.get(name) or LibrarySettings(source=FilesSource(path="."))
-    made_by = EmbeddingSettings(
-        model=description["embedding_model"],
-        dimension=int(description["dimension"]),
-        query_model=description.get("query_model"),
-        timeout_seconds=mine.embeddings.timeout_seconds,
-        retries=1,
-    )
-    problem = credential_problem(made_by.query_model or made_by.model)
-    if problem is not None:
-        raise CredentialError(problem)
-    return paid_embedder(home, name, mine.model_copy(update={"embeddings": made_by}), run_id="", tally=Tally())
+    return query_embedder(description, name, settings.get(name), home, retries=EMBED_RETRIES)
 
 
 class PaidReranker:

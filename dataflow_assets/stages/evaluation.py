@@ -1,7 +1,8 @@
 """How well a search finds what it should: questions, figures, and the verdict on a new generation.
 
-What belongs here: reading golden queries, making known-item queries from headings, recall@k, MRR, nDCG, and the comparison of
-two generations; all pure. What does not: searching (`flow.evaluate`), or putting a generation into use (`flow.generations`).
+What belongs here: reading golden queries, making known-item queries from headings, taking in those that a model wrote,
+recall@k, MRR, nDCG, and the comparison of two generations; all pure. What does not: searching (`flow.evaluate`), having
+questions written (`flow.examiner`), or putting a generation into use (`flow.generations`).
 
 What must be found is said without chunk ids, since another chunker names its chunks anew: by a document's id, by a part of
 its address, or by words that must stand in the result. Each thing expected counts once, however many results show it, so
@@ -50,8 +51,10 @@ class Questions:
     """What a library is measured by."""
 
     kind: str
-    """`golden` or `headings`."""
+    """`golden`, `headings`, or `model` where a language model wrote them."""
     asked: tuple[Question, ...]
+    note: str | None = None
+    """What a person should know of where they come from, in a sentence."""
 
     @property
     def key(self) -> str:
@@ -203,6 +206,27 @@ def known_items(headings: Iterable[tuple[str, Sequence[str]]], count: int) -> Qu
     known.sort(key=lambda item: sha256(f"{item[0]}\0{item[1]}".encode(errors="replace")).digest())
     made = (Question(_asked(text), (document, text)) for text, document in known[:count])
     return Questions("headings", tuple(made))
+
+
+def written_items(written: Iterable[tuple[str, str, str]]) -> Questions:
+    """Take in questions that were written about stretches of documents.
+
+    Who asks one should find the document, and, where the writer quoted words that answer it, the place with these words: few
+    enough of them that they stand in one chunk, whatever cuts the text. A question that was written about two documents asks
+    for neither and is left out.
+
+    Args:
+        written: Document id, question, and quoted words or nothing; the questions stay in this order.
+    """
+    kept: dict[str, Question | None] = {}
+    for document_id, query, quote in written:
+        key = query.casefold()
+        former = kept.get(key)
+        if key not in kept:
+            kept[key] = Question(query[:MAX_QUERY], (document_id, quote) if quote else (document_id,))
+        elif former is not None and former.expected[0] != document_id:
+            kept[key] = None
+    return Questions("model", tuple(question for question in kept.values() if question is not None))
 
 
 def _asked(heading: str) -> str:

@@ -548,7 +548,8 @@ class _Page:
             f"nDCG@{last.k}",
             "By meaning alone",
         )
-        source = "golden queries" if last.kind == "golden" else "questions made from headings"
+        made_from = {"golden": "golden queries", "model": "questions that a language model wrote"}
+        source = made_from.get(last.kind, "questions made from headings")
         note = f'<p class="note">Last by {source}: hybrid search, before reranking.</p>'
         return _section("Search quality", _table(columns, rows, numbers=range(2, 7)) + note)
 
