@@ -55,7 +55,8 @@ def library_states(catalog: Catalog | None, home: Path) -> dict[str, Any]:
         home: The home.
 
     Returns:
-        `libraries`: name -> its rows, states, points, last run, and `cost_usd`. Where it ever had to do with paid models also
+        `libraries`: name -> its rows, states, points, last run, and `cost_usd`; `waiting_documents` have pages left that the next
+        run asks a model to read, whatever their state. Where it ever had to do with paid models also
         `month_usd` (this calendar month, UTC), `held_usd` (may have been billed besides: answers that were lost),
         `reserved_usd` (for calls in flight and open batches), `waiting` (chunks that were not asked about yet, for a budget or
         a batch) and `batches`; where the catalog sets a budget, `budget_usd` and `budget_left_usd`, `monthly_budget_usd` and
@@ -69,6 +70,9 @@ def library_states(catalog: Catalog | None, home: Path) -> dict[str, Any]:
             for library, count in connection.execute(f"SELECT library, count(*) FROM {table} GROUP BY 1").fetchall():
                 rows[library, table] = count
         states = connection.execute("SELECT library, status, count(*) FROM validated_documents GROUP BY ALL").fetchall()
+        unread = dict(
+            connection.execute("SELECT library, count(*) FROM validated_documents WHERE waiting GROUP BY 1").fetchall()
+        )
         fresh = dict(
             connection.execute(
                 "SELECT library, max(updated_at) FROM (SELECT library, updated_at FROM raw_documents UNION ALL "
@@ -109,6 +113,7 @@ def library_states(catalog: Catalog | None, home: Path) -> dict[str, Any]:
             "valid": documents.get("valid", 0),
             "rejected": documents.get("rejected", 0),
             "duplicates": documents.get("duplicate", 0),
+            "waiting_documents": unread.get(name, 0),
             "points": sum(found.points for found in published),
             "fresh_as_of": fresh[name].isoformat(sep=" ", timespec="seconds") if name in fresh else None,
             "last_run": asdict(last) if last else None,

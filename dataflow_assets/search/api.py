@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -27,6 +28,10 @@ from dataflow_assets.settings import SearchSettings
 if TYPE_CHECKING:
     from dataflow_assets.catalog import Catalog
     from dataflow_assets.index.base import Mode, SearchIndex
+    from dataflow_assets.warehouse.store import Warehouse
+
+WAREHOUSE_SECONDS = 10.0
+"""How long figures from the tables are waited for."""
 
 
 def open_search(home: Path | None = None, catalog: Path | None = None) -> Search:
@@ -144,14 +149,11 @@ class Search:
 
     def libraries(self) -> list[LibraryInfo]:
         """List the libraries, in the order of the catalog; those that left it are last."""
-        from dataflow_assets.warehouse.store import Warehouse
-
         documents: dict[str, int] = {}
         fresh: dict[str, str] = {}
-        warehouse = Warehouse(self._home)
-        if warehouse.path.exists():
+        if self._warehouse.path.exists():
             try:
-                with warehouse.reading() as connection:
+                with self._warehouse.reading() as connection:
                     documents = dict(
                         connection.execute(
                             "SELECT library, count(*) FROM validated_documents WHERE status = 'valid' GROUP BY 1"
@@ -180,6 +182,13 @@ class Search:
                 )
             )
         return told
+
+    @cached_property
+    def _warehouse(self) -> Warehouse:
+        """The tables: one object, since each new one has to wait until it may write, to see whether they are up to date."""
+        from dataflow_assets.warehouse.store import Warehouse
+
+        return Warehouse(self._home, timeout=WAREHOUSE_SECONDS)
 
     def _current(self) -> Catalog:
         """Give the catalog as it is now; the last that was right, where it is wrong."""

@@ -158,7 +158,8 @@ def rerank(
     """
     dates = [date_of(payload) for _, payload in found]
     newest = max((date for date in dates if date is not None), default=None)
-    texts = [_text(question, payload) for _, payload in found]
+    above: dict[str, list[bool]] = {}
+    texts = [_text(question, payload, above) for _, payload in found]
     weights = _rarity([text.there for text in texts], len(question.stems))
     beside = _beside(found)
     best = max((score for score, _ in found), default=0.0)
@@ -215,7 +216,14 @@ class _Text:
         return [title or heading for title, heading in zip(self.titled, self.headed, strict=True)]
 
 
-def _text(question: Question, payload: Mapping[str, Any]) -> _Text:
+def _text(question: Question, payload: Mapping[str, Any], known: dict[str, list[bool]]) -> _Text:
+    """Look through a text; titles and headings that many texts share are looked through once, and `known` from then on."""
+
+    def stand_in(above: str) -> list[bool]:
+        if above not in known:
+            known[above] = _stand_in(question, above.lower())
+        return known[above]
+
     original = str(payload.get("corrected_text") or payload["text"])[:LOOKED_AT]
     lower = original.lower()
     places = [_places(stem, lower) for stem in question.stems]
@@ -225,8 +233,8 @@ def _text(question: Question, payload: Mapping[str, Any]) -> _Text:
         lower,
         places,
         there=[bool(found) for found in places],
-        titled=_stand_in(question, str(payload["title"]).lower()),
-        headed=_stand_in(question, " / ".join(payload["heading_path"]).lower()),
+        titled=stand_in(str(payload["title"])),
+        headed=stand_in(" / ".join(payload["heading_path"])),
     )
 
 
@@ -260,8 +268,8 @@ def _beside(found: Sequence[tuple[float, Mapping[str, Any]]]) -> list[list[int]]
 def _features(question: Question, text: _Text, weights: Sequence[float], factors: Factors) -> dict[str, float]:
     features = {}
     if question.phrases:
-        plain, plain_title = _plain(text.lower), _plain(str(text.payload["title"]))
-        there = sum(phrase in plain or phrase in plain_title for phrase in question.phrases)
+        title = str(text.payload["title"])
+        there = sum(_says(text.lower, phrase) or _says(title.lower(), phrase) for phrase in question.phrases)
         features["phrase"] = _part(factors.phrase, there, len(question.phrases))
     if question.names:
         there = sum(_stands_in(name, text.original) for name in question.names)
@@ -285,6 +293,14 @@ def _features(question: Question, text: _Text, weights: Sequence[float], factors
 
 def _part(factor: float, there: float, of: int) -> float:
     return 1 + (factor - 1) * there / of
+
+
+def _says(lower: str, phrase: str) -> bool:
+    """Tell whether a text in lower case has a phrase, whatever white space stands between its words."""
+    if phrase in lower:
+        return True
+    # To look for each word is much faster than to take the text apart, and most texts lack one.
+    return all(word in lower for word in phrase.split()) and phrase in _plain(lower)
 
 
 def _plain(text: str) -> str:

@@ -249,7 +249,12 @@ class Searcher:
             limit=limit,
             min_similarity=min_similarity,
             notes=([] if len(text) <= MAX_QUERY else [f"Only the first {MAX_QUERY:,} characters were looked at."])
-            + [f"{name} has no index yet: run `dataflow run {name}`." for name in names if name not in there],
+            # Who asks everywhere wants what is there, and need not hear each time of what is not.
+            + [
+                f"{name} has no index yet: run `dataflow run {name}`."
+                for name in names
+                if name not in there and (libraries or not there)
+            ],
         )
 
     # ---- candidates

@@ -16,13 +16,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
 from dataflow_assets import __version__
 from dataflow_assets.errors import DataflowError
 from dataflow_assets.serving import routes_runs, routes_search, routes_site
 from dataflow_assets.serving.gate import FREE, Gate
+from dataflow_assets.serving.mcp_server import PATH, Agents
 from dataflow_assets.serving.problems import MEDIA_TYPE, Problem
 from dataflow_assets.serving.service import Service, problem_of
 from dataflow_assets.serving.shapes import ProblemDetails
@@ -52,12 +53,14 @@ _ALWAYS = {
 
 def build_app(service: Service) -> ASGIApp:
     """Put the application together; it closes the service when it is stopped."""
+    agents = Agents(service.search)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.work(service.searchers.warm_up)
         service.keeper.start()
-        yield
+        async with agents.running():
+            yield
         service.close()
 
     app = FastAPI(
@@ -73,6 +76,8 @@ def build_app(service: Service) -> ASGIApp:
     app.state.service = service
     for routes in ROUTES:
         app.include_router(routes.router)
+    # No part of the description: what agents say to each other is described by their protocol.
+    app.router.routes.append(Route(PATH, endpoint=agents, methods=["POST"]))
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -133,7 +138,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> set[str]:
     """Name the methods that an address takes."""
-    every = [route for routes in ROUTES for route in routes.router.routes]
+    every = [*request.app.routes, *(route for routes in ROUTES for route in routes.router.routes)]
     routes = [route for route in every if route.matches(request.scope)[0] != Match.NONE]
     return {method for route in routes for method in getattr(route, "methods", None) or ()}
 

@@ -15,6 +15,10 @@ from dataflow_assets.serving.problems import MEDIA_TYPE, Problem
 from dataflow_assets.serving.settings import ServingSettings
 
 MAX_HEADERS = 100
+READ_BYTES = 256 * 1024
+"""What is read at a time: so many bytes may belong to the request before."""
+CHUNKED = 8
+"""Bytes that one byte of a body may take on its way, where it comes in chunks of one."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -27,6 +31,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
         self._head = 0
+        self._raw = 0
+        self._in_head = True
         self._refused = False
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections:
@@ -41,13 +47,28 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless the client was told that it is over."""
-        if not self._refused:
-            super().data_received(data)
+        """Read on, unless the client was told that it is over, or sends more than any request that is allowed.
+
+        The parser keeps a header until its end has come, and does not show what stands between the chunks of a body, nor does
+        anybody ask for a body that no route reads: all of it is counted here, request by request.
+        """
+        if self._refused:
+            return
+        self._raw += len(data)
+        super().data_received(data)
+        if self._refused:
+            return
+        if self._in_head and self._raw > self.limits.header_bytes + READ_BYTES:
+            self._refuse(431, f"The request's line and headers may have {self.limits.header_bytes:,} bytes together.")
+        elif self._raw > self.limits.header_bytes + READ_BYTES + CHUNKED * self.limits.body_bytes:
+            self._refused = True
+            self._within(None)
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         """Start the clock of a request's headers."""
-        self._head = 0
+        self._head = self._raw = 0
+        self._in_head = True
         self._within(self.limits.header_seconds)
         super().on_message_begin()
 
@@ -67,6 +88,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Start the clock of the body."""
         if self._refused:
             return
+        self._in_head = False
         # The gate answers a slow body first, with a problem; this ends an upload that goes on after the answer.
         self._within(self.limits.request_seconds + 5)
         super().on_headers_complete()
@@ -78,6 +100,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Stop the clock: the rest is our time, not the client's."""
+        self._raw = 0
+        self._in_head = True
         self._within(None)
         if not self._refused:
             super().on_message_complete()

@@ -19,7 +19,10 @@ from dataflow_assets.errors import DataflowError
 from dataflow_assets.serving.problems import Problem, no_key
 from dataflow_assets.serving.service import ANYONE, Caller, Service, problem_of
 
-FREE = frozenset({"/", "/page.css", "/page.js", "/health", "/ready", "/openapi.json", "/v1/events", "/favicon.ico"})
+FREE = frozenset({
+    "/", "/page.css", "/page.js", "/reader.js", "/service.js", "/text.js", "/health", "/ready", "/openapi.json", "/v1/events",
+    "/favicon.ico",
+})  # fmt: skip
 """Paths that tell nothing of any library; events carry a signature instead of a key."""
 WITH_BODY = frozenset({"/v1/search", "/v1/runs", "/v1/events"})
 SECURITY_HEADERS = (
@@ -77,6 +80,8 @@ class Gate:
         settings = self._service.settings
         headers: dict[bytes, bytes] = dict(scope["headers"])
         shown = headers.get(b"authorization")
+        if sum(name == b"authorization" for name, _ in scope["headers"]) > 1:
+            raise no_key()  # whoever stands between may have looked at the other one
         if shown is not None and scope["path"] not in FREE:
             scheme, _, token = shown.decode("latin-1").partition(" ")
             key = self._service.keys.find(token.strip()) if scheme.lower() == "bearer" else None
@@ -98,7 +103,9 @@ class Gate:
                     "Without a key this service answers only to the names of this machine itself, such as localhost. "
                     "Behind a proxy start it with --require-key.",
                 )
-            if headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site"):
+            origin = headers.get(b"origin", b"").partition(b"://")[2]
+            elsewhere = b"origin" in headers and not _names_this_machine(origin)
+            if elsewhere or headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site"):
                 raise Problem(403, "Without a key this service answers no page of another site.")
             return ANYONE
         if scope["path"] in FREE:

@@ -1,7 +1,7 @@
 """The MCP server: coding agents find a library, search it and read around what they found.
 
-What belongs here: the tools, and the two ways to reach them (standard input and output, streamable HTTP). What does not: the
-words of an answer (`mcp_answers`), finding answers (`search`), and the keys (`keys`).
+What belongs here: the tools, and the ways to reach them (standard input and output, streamable HTTP, an address of the HTTP
+service). What does not: the words of an answer (`mcp_answers`), finding answers (`search`), and the keys (`keys`).
 
 Three tools, since each one's description is paid for in every conversation. Answers are plain text: structured ones would
 be sent twice. Over HTTP every request stands alone: no session is kept, and any key is looked at with each request.
@@ -9,8 +9,10 @@ be sent twice. Over HTTP every request stands alone: no session is kept, and any
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,10 +39,13 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from dataflow_assets.search.api import Search
+    from dataflow_assets.serving.service import Caller
     from dataflow_assets.serving.settings import ServingSettings
 
 PATH = "/mcp"
 MAX_BODY = 256 * 1024
+log = logging.getLogger(__name__)
+
 _KEY = "dataflow.key"
 _CHUNK_ID = re.compile(r"[0-9a-f]{32}")
 _INSTRUCTIONS = (
@@ -85,7 +90,7 @@ def make_server(search: Search) -> MCPServer[Any]:
                     if len(titles) < 3:
                         titles.append(result.title)
         except DataflowError as error:
-            raise ToolError(str(error)) from error
+            raise _failed(error, context) from error
         order = list(found)
         words = set(re.findall(r"\w+", about.lower()))
         known.sort(
@@ -113,7 +118,7 @@ def make_server(search: Search) -> MCPServer[Any]:
         try:
             answer = search.search(query, libraries=seen, top_k=top_k, filters={"doc_type": kind} if kind else None)
         except DataflowError as error:
-            raise ToolError(str(error)) from error
+            raise _failed(error, context) from error
         return told_search(answer, max_tokens)
 
     def read_around(
@@ -133,7 +138,7 @@ def make_server(search: Search) -> MCPServer[Any]:
                 before, after = (before - 1, after) if before >= after else (before, after - 1)
                 passage = search.around(chunk_id, before=before, after=after, libraries=seen)
         except DataflowError as error:
-            raise ToolError(str(error)) from error
+            raise _failed(error, context) from error
         if passage is None:
             raise ToolError("There is no such chunk: its document may have changed. Search again.")
         return told_passage(passage, max_tokens)
@@ -147,13 +152,53 @@ def make_server(search: Search) -> MCPServer[Any]:
 def _visible(search: Search, context: Context[Any, Any], library: str | None = None) -> Sequence[str]:
     """The libraries that the caller may see, or the one that is asked for; what a key may not see does not exist for it."""
     request = context.request_context.request
-    key: Key | None = request.scope.get(_KEY) if request is not None else None
+    key: Key | Caller | None = request.scope.get(_KEY) if request is not None else None
     names = [name for name in search.names() if key is None or key.sees(name)]
     if library is not None and library not in names:
         raise ToolError(f"There is no library {library!r}. There are: {', '.join(names) or 'none'}.")
     if not names:
         raise ToolError("There are no libraries to search.")
     return names if library is None else [library]
+
+
+def _failed(error: DataflowError, context: Context[Any, Any]) -> ToolError:
+    """Say what of an error the caller can be told: all of it to the person who started this, little of it over a network."""
+    if context.request_context.request is None:
+        return ToolError(str(error))
+    from dataflow_assets.serving.service import problem_of
+
+    log.error("An agent's question could not be answered: %s", error)
+    return ToolError(problem_of(error).detail)
+
+
+class Agents:
+    """The tools at an address of the HTTP service, which has let the caller in.
+
+    Args:
+        search: What answers.
+    """
+
+    def __init__(self, search: Search) -> None:
+        self._server = make_server(search)
+        self._app = self._server.streamable_http_app(
+            streamable_http_path=PATH,
+            json_response=True,
+            stateless_http=True,
+            max_request_body_size=MAX_BODY,
+            # The service has looked at host and origin before.
+            transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Answer for the length of the block; it can be entered once."""
+        async with self._server.session_manager.run():
+            yield
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        scope[_KEY] = scope["state"]["caller"]
+        await self._server.session_manager.asgi_app(scope, receive, send)
 
 
 def serve_stdio(home: Path, catalog: Path) -> None:
@@ -230,7 +275,8 @@ class _Keys:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            shown = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+            # Two of them are no key: whoever stands between may have looked at the other one.
+            shown = b",".join(value for name, value in scope["headers"] if name == b"authorization").decode("latin-1")
             scheme, _, token = shown.partition(" ")
             key = self._keys.find(token.strip()) if scheme.lower() == "bearer" else None
             if key is None and (shown or not self._keyless):

@@ -25,6 +25,13 @@ LOOK_SECONDS = 0.5
 STOP_SECONDS = 8.0
 KILL_SECONDS = 4.0
 FORGET_EVERY = 600
+_CLEAN = (
+    "import os, signal, sys; "
+    "[signal.signal(each, signal.SIG_DFL) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]; "
+    "signal.pthread_sigmask(signal.SIG_SETMASK, ()); os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""A process inherits which signals are ignored or blocked. A service that was started with SIGTERM ignored must not start runs
+that cannot be told to stop; nothing else in a process with threads can set this right for its children."""
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +45,7 @@ class RunKeeper:
         catalog: The catalog file.
         jobs: Runs at a time.
         remember_events: Seconds for which ids of events are kept.
-        command: What is run, followed by the library's name.
+        command: What is run for a library; its first word is a path.
     """
 
     def __init__(
@@ -75,7 +82,7 @@ class RunKeeper:
         """Stop; a run at work is told to, and waits in the book for the next service."""
         self._stopping.set()
         self.wake()
-        # A run that does not hear is killed: what it stored is whole, and the next one goes on from there.
+        # A run that is not done in time is killed: what it stored is whole, and the next one goes on from there.
         for told, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
             for process in list(self._working.values()):
                 process.send_signal(told)
@@ -118,7 +125,7 @@ class RunKeeper:
         # Files, not pipes: a pipe that nobody empties would stop the run.
         with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as errors:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
-                self._command(run.library),
+                [sys.executable, "-ISc", _CLEAN, *self._command(run.library)],
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=errors,

@@ -71,7 +71,7 @@ class Service:
         self.search: Search = open_search(home, catalog)
         self.keys, self.rates, self.metrics = KeyStore(home), Rates(), Metrics()
         self.cache = open_cache(
-            settings.redis_url, entries=settings.cache_entries, size=settings.cache_bytes, space=str(home)
+            settings.redis_url, entries=settings.cache_entries, size=settings.cache_bytes, home=home
         )
         self.warehouse = Warehouse(home, timeout=settings.request_seconds / 2)
         self.book = RunBook(home)
@@ -86,7 +86,6 @@ class Service:
         self.searchers = Searchers(
             self.search, home, catalog, processes=settings.processes, seconds=settings.request_seconds
         )
-        self.stopping = False
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="answer")
         self._busy = 0
         self._listed: tuple[float, list[LibraryInfo]] = (0.0, [])

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dataflow_assets.catalog import load_catalog
+from dataflow_assets.cli import cli
 from dataflow_assets.flow.booking import book_calls
 from dataflow_assets.flow.paid import open_ledger
 from dataflow_assets.flow.status import library_states
@@ -84,6 +86,23 @@ def test_without_paid_models_nothing_is_said_and_no_ledger_is_made(books: Books)
     assert not MONEY & told.keys()
     assert not [key for key in told if "budget" in key]
     assert not books.ledger.exists
+
+
+def test_documents_with_pages_that_wait_for_a_model_are_counted_in_whatever_state_they_are(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with books.warehouse.writing() as connection:
+        connection.executemany(
+            "INSERT INTO validated_documents (library, document_id, status, waiting) VALUES (?, ?, ?, ?)",
+            [("docs", "1", "valid", True), ("docs", "2", "rejected", True), ("docs", "3", "valid", False),
+             ("docs", "4", "valid", None), ("other", "5", "valid", True)],
+        )  # fmt: skip
+    told = books.told()
+    assert [told[name]["waiting_documents"] for name in ("docs", "other")] == [2, 1]
+    monkeypatch.setenv("DATAFLOW_HOME", str(books.home))
+    monkeypatch.setenv("DATAFLOW_CATALOG", str(books.home / "catalog.yaml"))
+    done = CliRunner().invoke(cli, ["status"])
+    assert "docs: 2 documents have pages that wait" in done.stderr
 
 
 def test_a_call_counts_from_the_moment_that_it_is_settled(books: Books) -> None:

@@ -13,6 +13,7 @@ from dataflow_assets.index.base import Generation, Point
 from dataflow_assets.index.edge import EdgeIndex
 from dataflow_assets.models.wordllama import WordLlamaEmbedder
 from dataflow_assets.search import open_search
+from dataflow_assets.warehouse.store import Warehouse
 from dataflow_assets_tests.loopback import Loopback, Trouble
 from dataflow_assets_tests.search.made import payload
 
@@ -84,6 +85,18 @@ def test_libraries_and_edits_of_the_catalog_are_seen(home: Home) -> None:
         assert len(search.search("apple pear", libraries=["fruit"]).results) == 1
         home.publish("Another apple.", library="old")
         assert search.search("another", libraries=["old"]).results
+
+
+def test_figures_are_told_while_others_read(home: Home) -> None:
+    warehouse = Warehouse(home.home)
+    with warehouse.writing() as connection:
+        connection.execute(
+            "INSERT INTO validated_documents (library, document_id, status) VALUES ('fruit', '1', 'valid')"
+        )
+    with open_search(home.home, home.catalog) as search:
+        assert search.libraries()[0].documents == 1
+        with warehouse.reading():  # a search that wanted to write each time would wait for this
+            assert search.libraries()[0].documents == 1
 
 
 def test_a_catalog_that_is_not_there(tmp_path: Path) -> None:

@@ -39,10 +39,14 @@ def made(tmp_path_factory: pytest.TempPathFactory, own_environment: None) -> Wor
 @pytest.fixture
 def world(made: World, tmp_path: Path) -> World:
     """A world of the test's own, without the keys and runs of others."""
+    return copied(made, tmp_path)
+
+
+def copied(made: World, to: Path) -> World:
     # Files of an index have holes, which Python's own copying would fill.
-    subprocess.run([shutil.which("cp") or "cp", "-a", "--sparse=always", f"{made.root}/.", str(tmp_path)], check=True)
-    shutil.rmtree(tmp_path / "home" / "serving", ignore_errors=True)
-    return World(tmp_path)
+    subprocess.run([shutil.which("cp") or "cp", "-a", "--sparse=always", f"{made.root}/.", str(to)], check=True)
+    shutil.rmtree(to / "home" / "serving", ignore_errors=True)
+    return World(to)
 
 
 @pytest.fixture(scope="session")

@@ -191,6 +191,14 @@ def test_a_wrong_key_is_refused_on_loopback_too(client: TestClient) -> None:
     is_problem(client.get("/v1/libraries", headers=bearer("df_wrong")), 401)
 
 
+def test_of_two_keys_none_is_chosen(world: World, limited: str) -> None:
+    _, other = KeyStore(world.home).add("other", libraries=None)
+    both = [("Authorization", f"Bearer {limited}"), ("Authorization", f"Bearer {other}")]
+    with world.serving(require_key=True) as client:
+        is_problem(client.get("/v1/libraries", headers=both), 401)  # type: ignore[arg-type]
+        is_problem(client.post("/mcp", json={}, headers=both), 401)  # type: ignore[arg-type]
+
+
 def test_a_removed_key_opens_nothing(world: World, limited: str) -> None:
     with world.serving(require_key=True) as client:
         assert client.get("/v1/libraries", headers=bearer(limited)).status_code == 200
@@ -220,10 +228,14 @@ def test_a_key_asks_for_runs_only_where_it_may(world: World, limited: str) -> No
 def test_pages_of_other_sites_do_not_reach_a_service_without_keys(client: TestClient) -> None:
     is_problem(client.get("/v1/libraries", headers={"Host": "evil.example"}), 403)
     is_problem(client.get("/v1/libraries", headers={"Sec-Fetch-Site": "cross-site"}), 403)
+    for origin in ("http://evil.example", "null", "http://localhost.evil.example:8321", ""):
+        is_problem(client.get("/v1/libraries", headers={"Origin": origin}), 403)
     is_problem(client.post("/v1/search", content='{"query": "x"}', headers={"Content-Type": "text/plain"}), 415)
     for host in ("localhost:8321", "[::1]:8321", "127.0.0.1"):
         assert client.get("/v1/libraries", headers={"Host": host}).status_code == 200
-    assert "access-control-allow-origin" not in client.get("/v1/libraries", headers={"Origin": "http://x"}).headers
+    answer = client.get("/v1/libraries", headers={"Origin": LOOPBACK})
+    assert answer.status_code == 200
+    assert "access-control-allow-origin" not in answer.headers
 
 
 @pytest.mark.parametrize(

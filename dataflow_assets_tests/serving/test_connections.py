@@ -132,6 +132,43 @@ def test_a_chunked_body_is_counted(hasty: Address) -> None:
     assert said.startswith(b"HTTP/1.1 413")
 
 
+POST = b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (GET + b"X: ", b"y" * 0x10000),
+        (GET + b"X", b"y" * 0x10000),
+        (b"GET /", b"y" * 0x10000),
+        (b"", b"\r\n" * 0x8000),
+        (GET + CHUNKED, b"10000\r\n" + b" " * 0x10000 + b"\r\n"),
+        (POST + CHUNKED + b"1;", b"y" * 0x10000),
+        (POST + CHUNKED + b"0\r\n", b"X: y\r\n" * 10_000),
+    ],
+    ids=["header", "name", "line", "before", "body that nobody reads", "extension", "trailers"],
+)
+def test_nobody_sends_without_end(made: World, head: bytes, piece: bytes) -> None:
+    """What never ends is not read to the end of its time: the sender cannot get rid of it."""
+    with running(made, header_seconds=60, request_seconds=60, header_bytes=4096, body_bytes=4096) as found:
+        with socket.create_connection(found.address, 30) as client:
+            with pytest.raises((BrokenPipeError, ConnectionResetError)):
+                client.sendall(head)
+                for _ in range(10_000):
+                    client.sendall(piece)
+
+
+def test_a_body_in_chunks_of_one_byte_is_taken(made: World) -> None:
+    body = b'{"query": "cellar"}' + b" " * 100_000
+    with running(made) as found:
+        said = talk(
+            found.address,
+            POST + b"Connection: close\r\n" + CHUNKED + b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n",
+        )
+    assert said.startswith(b"HTTP/1.1 200")
+
+
 def test_only_so_many_connections_are_open_and_they_come_free(made: World) -> None:
     with running(made, header_seconds=1.5, connections=4) as found:
         idle = [socket.create_connection(found.address, 10) for _ in range(4)]

@@ -23,7 +23,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from dataflow_assets.cli import cli
-from dataflow_assets.errors import ConfigurationError
+from dataflow_assets.errors import ConfigurationError, SearchIndexError
 from dataflow_assets.search.api import open_search
 from dataflow_assets.search.results import LibraryInfo, Passage, SearchAnswer, SearchResult
 from dataflow_assets.serving.keys import KeyStore
@@ -32,6 +32,7 @@ from dataflow_assets.serving.mcp_server import address, http_app, make_server
 from dataflow_assets.serving.server import bind
 from dataflow_assets.serving.settings import ServingSettings
 from dataflow_assets.stages.tokens import count_tokens
+from dataflow_assets_tests.serving.test_connections import running
 from dataflow_assets_tests.serving.worlds import World, chunk_id
 
 
@@ -100,7 +101,24 @@ def test_an_agent_asks_over_http(made: World) -> None:
         assert "docs/plums.md" in asyncio.run(go(url))
 
 
-def test_a_key_decides_which_libraries_there_are(world: World) -> None:
+@contextmanager
+def beside_the_api(world: World) -> Iterator[str]:
+    """The same tools at an address of `dataflow serve`."""
+    with running(world, require_key=True) as found:
+        yield f"http://127.0.0.1:{found.address[1]}/mcp"
+
+
+@contextmanager
+def alone(world: World) -> Iterator[str]:
+    with listening(world, keyless=False) as url:
+        yield url
+
+
+SERVED = pytest.mark.parametrize("served", [alone, beside_the_api])
+
+
+@SERVED
+def test_a_key_decides_which_libraries_there_are(world: World, served: Any) -> None:
     _, token = KeyStore(world.home).add("reader", libraries=["fruit"])
 
     async def go(url: str) -> list[Any]:
@@ -113,7 +131,7 @@ def test_a_key_decides_which_libraries_there_are(world: World) -> None:
                 await client.call_tool("read_around", {"chunk_id": chunk_id("secret", "merger")}),
             ]
 
-    with listening(world, keyless=False) as url:
+    with served(world) as url:
         listed, found, hidden, missing, around = asyncio.run(go(url))
     assert "fruit" in said(listed)
     assert not any("secret" in said(answer) or "Zanzibar" in said(answer) for answer in (listed, found, around))
@@ -123,35 +141,60 @@ def test_a_key_decides_which_libraries_there_are(world: World) -> None:
     assert said(hidden).replace("secret", "nowhere") == said(missing)
 
 
+@SERVED
 @pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer df_wrong"}, {"Authorization": "Basic eDp5"}])
-def test_without_a_key_nobody_is_let_in_where_one_is_asked_for(world: World, header: dict[str, str]) -> None:
+def test_without_a_key_nobody_is_let_in_where_one_is_asked_for(
+    world: World, header: dict[str, str], served: Any
+) -> None:
     import httpx
 
-    with listening(world, keyless=False) as url:
+    with served(world) as url:
         answer = httpx.post(url, json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, headers=header)
     assert answer.status_code == 401
 
 
-def test_a_key_that_asked_too_often_waits(world: World) -> None:
+@SERVED
+def test_a_key_that_asked_too_often_waits(world: World, served: Any) -> None:
     import httpx
 
     _, token = KeyStore(world.home).add("reader", libraries=None, per_minute=1)
-    with listening(world, keyless=False) as url:
-        codes = [
-            httpx.post(url, content=b"{}", headers={"Authorization": f"Bearer {token}"}).status_code for _ in range(2)
-        ]
+    with served(world) as url:
+        codes = [httpx.post(url, json={}, headers={"Authorization": f"Bearer {token}"}).status_code for _ in range(2)]
     assert codes[0] not in (401, 429)
     assert codes[1] == 429
+
+
+def test_what_went_wrong_here_is_not_told_to_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def go(url: str) -> Any:
+        async with Client(url) as client:
+            return await client.call_tool("search", {"query": "plums"})
+
+    with running(world) as found:
+        service = found.server.config.app._service  # type: ignore[union-attr]
+
+        def broken(*_: Any, **__: Any) -> None:
+            raise SearchIndexError(f"{world.home}/index makes no sense.")
+
+        monkeypatch.setattr(service.search, "search", broken)
+        failed = asyncio.run(go(f"http://127.0.0.1:{found.address[1]}/mcp"))
+    assert failed.is_error
+    assert str(world.home) not in said(failed)
 
 
 @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}])
 def test_a_page_of_another_site_cannot_reach_it(made: World, headers: dict[str, str]) -> None:
     import httpx
 
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    accept = {"Accept": "application/json, text/event-stream"}
     with listening(made, keyless=True) as url:
-        asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
-        accept = {"Accept": "application/json, text/event-stream"}
         assert httpx.post(url, json=asked, headers={**accept, **headers}).status_code in (403, 421)
+    with running(made) as found:
+        url = f"http://127.0.0.1:{found.address[1]}/mcp"
+        assert httpx.post(url, json=asked, headers={**accept, **headers}).status_code == 403
+        assert httpx.post(url, json=asked, headers=accept).status_code == 200
+        refused = httpx.get(url, headers=accept)
+        assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
 
 
 def test_another_machine_needs_a_key(world: World) -> None:

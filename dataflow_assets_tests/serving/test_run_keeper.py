@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,13 @@ SLOW = (
     "import json, os, time\n"
     "open(os.environ['DATAFLOW_PROGRESS'], 'w').write(json.dumps({'partition': 'fruit', 'stage': 'chunks', 'done': 1, 'total': 2}))\n"
     "time.sleep(60)"
+)
+
+
+HEARS = (
+    "import json, signal, sys; heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is signal.SIG_IGN]; "
+    "heard += signal.pthread_sigmask(signal.SIG_BLOCK, ()); "
+    "print(json.dumps({'libraries': {sys.argv[1]: {'status': 'ok', 'message': str(heard)}}}))"
 )
 
 
@@ -88,6 +96,20 @@ def test_progress_is_told_and_a_stop_keeps_the_wish(keep: Any) -> None:
     keeper.stop()
     assert until(book, run, "waiting").started_at is None
     assert keeper.progress(run.run_id) is None
+
+
+def test_a_run_hears_that_it_is_to_stop_however_deaf_the_service_is(keep: Any) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+    try:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        book, _ = keep(HEARS)
+        assert until(book, book.ask("fruit"), "ok", "failed").message == "[]"
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_a_run_can_be_asked_for_and_followed_over_http(world: World) -> None:
