@@ -35,6 +35,7 @@ from dataflow_assets.runs import end_dead_runs, process_tags
 
 REPOSITORY = "__repository__@dataflow_assets.definitions"
 """Dagster's name of the code location; without it the UI does not show the command's runs there."""
+INTERRUPTED = "DagsterExecutionInterruptedError"
 PROGRESS = "DATAFLOW_PROGRESS"
 """Names a file in which the command notes what it is doing, as JSON; for programs that start it."""
 NOTE_SECONDS = 0.25
@@ -107,6 +108,8 @@ def _run_partition(
         raise_on_error=False,
         tags={**process_tags(), ".dagster/repository": REPOSITORY},
     )
+    if _interrupted(result):
+        raise KeyboardInterrupt  # Dagster ends the step and goes on; a person, or the system, said stop
     stages: dict[str, dict[str, Any]] = {}
     withheld = 0
     for event in result.get_asset_materialization_events():
@@ -130,6 +133,12 @@ def _run_partition(
         "stages": stages,
         **({CONFIGURATION: True} if configuration else {}),
     }
+
+
+def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Say whether a run ended since the process was told to stop."""
+    failures = (event.step_failure_data for event in result.all_events if event.is_step_failure)
+    return any(data.error is not None and data.error.cls_name == INTERRUPTED for data in failures)
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> tuple[str | None, bool]:

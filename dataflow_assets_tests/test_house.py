@@ -26,7 +26,9 @@ FLOORS = [
     {"assets"},
     {"automation"},
     {"definitions"},
-    {"command_run", "cli"},
+    {"command_run"},
+    {"commands"},
+    {"cli"},
 ]
 FREE_OF_DAGSTER = {
     "stages",
@@ -46,6 +48,7 @@ FREE_OF_DAGSTER = {
     "source_settings",
     "workers",
     "errors",
+    "commands",
     "cli",
 }
 
