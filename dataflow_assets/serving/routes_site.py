@@ -52,6 +52,24 @@ async def script() -> Response:
     return _page("page.js", "text/javascript")
 
 
+@router.get("/reader.js", include_in_schema=False)
+async def reader() -> Response:
+    """Give how the page shows a document."""
+    return _page("reader.js", "text/javascript")
+
+
+@router.get("/service.js", include_in_schema=False)
+async def asking() -> Response:
+    """Give how the page asks the service."""
+    return _page("service.js", "text/javascript")
+
+
+@router.get("/text.js", include_in_schema=False)
+async def texts() -> Response:
+    """Give how the page makes what is seen from text."""
+    return _page("text.js", "text/javascript")
+
+
 @router.get("/health", response_model=Health, summary="See whether the process answers")
 async def health() -> Response:
     """See whether the process answers at all; looks at nothing."""
@@ -60,14 +78,11 @@ async def health() -> Response:
 
 @router.get("/ready", response_model=Health, summary="See whether questions can be answered")
 async def ready(service: Here) -> Response:
-    """See whether the index can be read, and the service is not about to stop."""
-    not_now = Problem(503, "Questions cannot be answered now.", headers={"Retry-After": "5"})
-    if service.stopping:
-        raise not_now
+    """See whether the index can be read; a service that was told to stop takes no new connection."""
     try:
         await service.work(lambda: service.search.publications())
     except DataflowError:
-        raise not_now from None
+        raise Problem(503, "Questions cannot be answered now.", headers={"Retry-After": "5"}) from None
     return plain({"status": "ok"})
 
 

@@ -1,57 +1,65 @@
-// What the page does. Text from documents reaches the page as text alone: nothing here makes markup out of words.
-"use strict";
+// The field, the filters, the list of results and the libraries at a glance; the address tells what is looked for and looked at.
+import { close, isOpen, openDocument, opened } from "./reader.js";
+import { Refused, ask, useKey, whenTurnedAway } from "./service.js";
+import { element, glimpse, number, place } from "./text.js";
 
 const byId = (id) => document.getElementById(id);
-const query = byId("query"), status = byId("status"), results = byId("results"), glance = byId("glance");
+const query = byId("query"), status = byId("status"), list = byId("results"), glance = byId("glance"), more = byId("more");
 const reader = byId("reader"), door = byId("door");
 const FILTERS = ["library", "doc_type", "language", "tags", "since", "until", "mode"];
 const WAIT = 150; // milliseconds after the last key before a search begins
-const WINDOW = 20000; // code points of a document fetched at a time
-const GLIMPSE = 240; // code points of a result that are shown at most before the first word that was found
-const MAX_DIFF = 1200; // words on either side beyond which a difference is shown whole
+const STEP = 10; // results at first, and how many more at a time
+const MOST = 100; // results that the service gives at most
 
-let running = null, timer = 0, shown = null;
+let running = null, timer = 0, retry = 0;
+let results = []; // what is listed
+let answered = ""; // the question that they answer
+let read = null; // the chunk that was opened last
 
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key in made && typeof value !== "string") made[key] = value;
-    else made.setAttribute(key === "className" ? "class" : key, value);
+// ---- what is said
+
+function say(words, wrong = false) {
+  if (status.textContent !== words) status.textContent = words;
+  status.classList.toggle("wrong", wrong);
+}
+
+/** Says why something did not work; what may work later is tried again by itself. */
+function excuse(error, again) {
+  if (error.name === "AbortError") return;
+  if (!(error instanceof Refused)) {
+    say("The page made a mistake. Load it anew.", true);
+    throw error;
   }
-  made.append(...children.filter((child) => child !== null && child !== ""));
-  return made;
+  say(error.seconds === null ? error.message : `${error.message} The page tries again by itself.`, true);
+  byId("again").hidden = false;
+  byId("again").onclick = error.status === 401 ? () => letIn(false) : again;
+  byId("again").textContent = error.status === 401 ? "Enter a key" : "Try again";
+  clearTimeout(retry);
+  if (error.seconds !== null) retry = setTimeout(again, error.seconds * 1000);
 }
 
-class Refused extends Error {}
-
-async function ask(path, options = {}) {
-  const key = sessionStorage.getItem("key");
-  const headers = key ? { Authorization: `Bearer ${key}` } : {};
-  const answer = await fetch(path, { ...options, headers, credentials: "omit" });
-  const said = await answer.json().catch(() => ({ detail: `The service answered with ${answer.status}.` }));
-  if (answer.status === 401) letIn(key !== null);
-  if (!answer.ok) throw new Refused(said.detail || said.title);
-  return said;
+function fine() {
+  clearTimeout(retry);
+  byId("again").hidden = true;
 }
+
+// ---- the key
 
 function letIn(wrong) {
+  if (isOpen()) close();
   byId("door-said").textContent = wrong ? "The service does not know this key." : "";
-  sessionStorage.removeItem("key");
   if (!door.open) door.showModal();
 }
 
+whenTurnedAway(letIn);
+byId("door-close").addEventListener("click", () => door.close());
 byId("door-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem("key", byId("key").value.trim());
+  useKey(byId("key").value.trim());
   byId("key").value = "";
   door.close();
   start();
 });
-
-function say(words, wrong = false) {
-  status.textContent = words;
-  status.classList.toggle("wrong", wrong);
-}
 
 // ---- libraries at a glance
 
@@ -60,31 +68,66 @@ async function lookAtLibraries() {
   const select = byId("library"), chosen = select.value || wanted().get("library") || "";
   select.replaceChildren(element("option", { value: "" }, "all"), ...libraries.map((one) => element("option", {}, one.name)));
   select.value = libraries.some((one) => one.name === chosen) ? chosen : "";
-  glance.replaceChildren(...libraries.map(libraryCard));
-  if (!libraries.length) say("There is no library here yet.");
+  byId("libraries").replaceChildren(...libraries.map(libraryCard));
+  glance.hidden = !libraries.length || query.value.trim() !== "";
+  fine();
+  if (libraries.length) return true;
+  say("There is no library here yet. Name one in the catalog, and run it with: dataflow run");
+  return false;
 }
 
 function libraryCard(one) {
-  const card = element("article", { className: "library" }, element("h3", {}, one.name));
-  const told = one.quality;
-  if (told) {
-    const score = Math.round(told.overall_score * 100);
-    card.append(
-      element("meter", { min: "0", max: "100", low: "60", high: "85", optimum: "100", value: String(score), "aria-label": "Quality" }),
-      element("p", {}, `Quality ${score} of 100: ${number(told.valid)} of ${number(told.documents)} documents are valid, ` +
-        `${number(told.rejected)} rejected, ${number(told.duplicates)} duplicates, ${number(told.corrected)} texts mended.`));
+  const card = element("li", { className: "card" }, element("h3", {}, one.name)), told = one.quality;
+  if (!told) {
+    card.append(element("p", { className: "facts" }, "Not searchable yet: ", element("code", {}, `dataflow run ${one.name}`)));
+    return card;
   }
-  card.append(element("p", {}, `${number(one.points)} passages. ` + (one.fresh_as_of ? `Last change ${one.fresh_as_of} UTC.` : "Never run.")));
+  const score = Math.round(told.overall_score * 100);
+  const parts = [[told.rejected, "rejected", "rejected"], [told.duplicates, "duplicate", "duplicates"], [told.corrected, "text mended", "texts mended"]];
+  const others = parts.filter(([count]) => count).map(([count, one, many]) => `${number(count)} ${count === 1 ? one : many}`);
+  card.append(
+    element("p", { className: "score" }, element("strong", {}, String(score)), " of 100 quality"),
+    element("meter", { min: "0", max: "100", low: "60", high: "85", optimum: "100", value: String(score), "aria-label": `Quality of ${one.name}` }),
+    element("p", { className: "facts" }, [`${number(told.valid)} of ${number(told.documents)} documents valid`, ...others].join(", ") + "."),
+    element("p", { className: "facts" }, `${number(one.points)} passage${one.points === 1 ? "" : "s"}`, ...(one.fresh_as_of ? [", changed ", ago(one.fresh_as_of)] : []), one.retired ? ", no longer in the catalog" : ""));
+  const here = element("button", { type: "button" }, "Search here", element("span", { className: "unseen" }, `, in ${one.name} only`));
+  here.addEventListener("click", () => { byId("library").value = one.name; query.focus(); search(); });
+  const over = element("details", {}, element("summary", {}, "More figures"));
+  over.addEventListener("toggle", () => { if (over.open && over.children.length === 1) lookCloser(one.name, over); });
+  card.append(element("p", {}, here), over);
   return card;
 }
 
-const number = (value) => value.toLocaleString("en");
+/** Shows the findings, how well questions find what they should, and the figures over time. */
+async function lookCloser(library, details) {
+  try {
+    const { reports } = await ask(`v1/evaluation?library=${encodeURIComponent(library)}&limit=5`);
+    const { findings = [], evaluations = [] } = reports[0]?.metrics ?? {}, measured = evaluations.filter((one) => one.in_use).at(-1);
+    const share = (value) => `${Math.round(value * 100)} %`;
+    if (measured) {
+      details.append(element("p", { className: "facts" }, `${number(measured.questions)} ${measured.kind === "golden" ? "golden queries" : "test questions"}: ` +
+        `${share(measured.recall)} of what they should find is among the first ${measured.k}; nDCG ${measured.ndcg.toFixed(2)}.`));
+    }
+    details.append(element("ul", { className: "facts" }, ...findings.slice(0, 5).map((one) => element("li", {}, `${number(one.count)} × ${one.message} ${one.suggestion}`))));
+    const row = (kind, cells) => element("tr", {}, ...cells.map((cell) => element(kind, kind === "th" ? { scope: "col" } : {}, cell)));
+    details.append(element("table", {}, element("caption", { className: "unseen" }, "Figures of the last runs that changed something"),
+      element("thead", {}, row("th", ["Run", "Quality", "Documents", "Passages"])),
+      element("tbody", {}, ...reports.map((one) => row("td", [one.generated_at.slice(0, 10), String(Math.round(one.overall_score * 100)), number(one.documents), number(one.chunks)])))));
+  } catch (error) {
+    excuse(error, () => { fine(); say(""); lookCloser(library, details); });
+  }
+}
+
+function ago(said) {
+  const at = new Date(`${said.replace(" ", "T")}Z`), seconds = (at - Date.now()) / 1000;
+  const [unit, length] = [["day", 86400], ["hour", 3600], ["minute", 60]].find(([, size]) => Math.abs(seconds) >= size) ?? ["second", 1];
+  const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(unit === "second" ? 0 : Math.round(seconds / length), unit);
+  return element("time", { datetime: at.toISOString(), title: `${said} UTC` }, words);
+}
 
 // ---- searching
 
-function wanted() {
-  return new URLSearchParams(location.hash.slice(1));
-}
+const wanted = () => new URLSearchParams(location.hash.slice(1));
 
 function parameters() {
   const said = new URLSearchParams();
@@ -98,202 +141,152 @@ function parameters() {
 
 function search(wait = 0) {
   clearTimeout(timer);
-  timer = setTimeout(searchNow, wait);
+  timer = setTimeout(() => { remember(); searchNow(); }, wait);
 }
 
-// The address tells what is looked for and looked at, so that it can be sent to somebody.
-function remember(said, opened = null) {
-  if (opened) said.set("open", opened);
-  history.replaceState(null, "", said.size ? `#${said}` : location.pathname);
-}
-
-async function searchNow() {
-  const open = wanted().get("open");
+// What is typed replaces the address; what is opened is a step of its own, so that the browser's Back closes it.
+function remember(open = null, step = false) {
   const said = parameters();
-  remember(said);
+  if (open) said.set("open", open);
+  const address = said.size ? `#${said}` : location.pathname;
+  if (step) history.pushState({ open: true }, "", address);
+  else history.replaceState(history.state, "", address);
+  document.title = `${query.value.trim() || "Search"} - dataflow`;
+}
+
+async function searchNow(count = STEP) {
+  clearTimeout(timer);
   running?.abort();
+  const said = parameters(), filtered = FILTERS.filter((name) => said.has(name));
+  byId("filters-shown").textContent = filtered.length ? `Filters (${filtered.length})` : "Filters";
+  byId("unfilter").hidden = !filtered.length;
+  glance.hidden = said.has("query") || !byId("libraries").children.length;
   if (!said.has("query")) {
-    results.replaceChildren();
-    glance.hidden = false;
+    answered = "";
+    show([], count);
+    byId("suggested").replaceChildren();
+    fine();
     say("");
     return;
   }
   const mine = (running = new AbortController());
+  list.setAttribute("aria-busy", "true");
   try {
-    const answer = await ask(`v1/search?${said}`, { signal: mine.signal });
+    const answer = await ask(`v1/search?${said}&top_k=${count}`, { signal: mine.signal });
     if (mine.signal.aborted) return;
-    glance.hidden = true;
-    results.replaceChildren(...answer.results.map(resultItem));
-    const notes = (answer.notes || []).join(" ");
-    const opened = answer.results.find((one) => one.chunk_id === open);
-    if (opened) await openDocument(opened);
-    say(`${answer.results.length || "No"} result${answer.results.length === 1 ? "" : "s"} in ${answer.took_ms.toFixed(1)} ms. ${notes}`);
+    fine();
+    answered = said.toString();
+    show(answer.results, count);
+    suggest(answer.understood);
+    const found = `${answer.results.length || "No"} result${answer.results.length === 1 ? "" : "s"}`;
+    const advice = answer.results.length ? "" : filtered.length ? "Other words, or fewer filters, may find more. " : "Other words may find more. ";
+    say(`${found} in ${answer.took_ms.toFixed(1)} ms. ${advice}${(answer.notes || []).join(" ")}`);
   } catch (error) {
-    if (error.name === "AbortError") return;
-    results.replaceChildren();
-    say(error instanceof Refused ? error.message : "The service does not answer.", true);
+    excuse(error, () => searchNow(count));
+  } finally {
+    if (mine === running) list.removeAttribute("aria-busy");
   }
+}
+
+function show(found, count) {
+  results = found;
+  list.replaceChildren(...found.map(resultItem));
+  more.hidden = found.length < count || count >= MOST;
+  for (const [known, values] of [["languages", found.map((one) => one.language)], ["known-tags", found.flatMap((one) => one.tags)]]) {
+    const kept = new Set([...[...byId(known).children].map((option) => option.value), ...values]);
+    byId(known).replaceChildren(...[...kept].sort().slice(0, 200).map((value) => element("option", { value })));
+  }
+}
+
+/** Offers the filters that would fit the question; none is set by itself. */
+function suggest(understood) {
+  const kinds = byId("doc_type").value ? [] : (understood?.suggested_filters.doc_type ?? []);
+  byId("suggested").replaceChildren(...kinds.map((kind) => {
+    const button = element("button", { type: "button", className: "chip" }, `Only ${kind} pages`);
+    button.addEventListener("click", () => { byId("doc_type").value = kind; query.focus(); search(); });
+    return button;
+  }));
 }
 
 function resultItem(one) {
-  const open = element("button", { type: "button" }, one.title || one.source_uri);
-  open.addEventListener("click", () => openDocument(one));
+  const open = element("button", { type: "button", "aria-haspopup": "dialog", dir: "auto" }, one.title || one.source_uri);
+  open.addEventListener("click", () => openResult(one, { step: true }));
   const path = one.heading_path.filter((heading) => heading !== one.title).join(" › ");
-  const page = one.first_page ? `page ${one.first_page}` : "";
-  const facts = [one.library, one.doc_type, one.language !== "und" ? one.language : "", one.role || "", page].filter(Boolean);
-  const item = element("li", {}, element("h3", {}, open), element("p", { className: "facts" }, place(one), path ? ` › ${path}` : ""));
-  item.append(element("p", { className: "text" }, ...glimpse(one)));
-  const badges = element("p", { className: "facts" });
-  for (const fact of facts) badges.append(element("span", { className: "badge" }, fact), " ");
-  if (one.corrected_text !== null) badges.append(element("span", { className: "badge" }, "mended"), " ");
-  badges.append(`score ${one.score.toFixed(3)}`);
-  item.append(badges);
-  return item;
+  const pages = one.first_page === null ? "" : one.last_page > one.first_page ? `pages ${one.first_page} to ${one.last_page}` : `page ${one.first_page}`;
+  const facts = [one.doc_type === "other" ? "" : one.doc_type, one.language === "und" ? "" : one.language, one.role, pages,
+    one.corrected_text === null ? "" : "mended", `score ${one.score.toFixed(2)}`].filter(Boolean);
+  return element("li", { className: "card" }, element("h3", {}, open),
+    element("p", { className: "facts", dir: "auto" }, place(one.source_uri, one.link), path ? ` › ${path}` : ""),
+    element("p", { className: "text", dir: "auto" }, ...glimpse(one)),
+    element("p", { className: "facts" }, element("span", { className: "badge" }, one.library), ` ${facts.join(" · ")}`));
 }
 
-// The stretch around the first word that was found, without empty lines.
-function glimpse(one) {
-  const first = one.highlights.length ? one.highlights[0][0] : 0, points = Array.from(one.text);
-  let from = first > GLIMPSE ? first - GLIMPSE / 2 : 0;
-  while (from > 0 && from < first && !/\s/.test(points[from - 1])) from++;
-  const spans = one.highlights.map(([start, end]) => [start - from, end - from]);
-  const parts = marked(points.slice(from).join(""), spans);
-  const close = (part) => (typeof part === "string" ? part.replace(/\n\s*\n/g, "\n") : part);
-  return from > 0 ? ["… ", ...parts.map(close)] : parts.map(close);
-}
-
-function place(one) {
-  const link = one.link || one.source_uri;
-  if (!/^https?:\/\//i.test(link)) return one.source_uri;
-  return element("a", { href: link, rel: "noopener noreferrer", target: "_blank" }, one.source_uri);
-}
-
-// Positions count code points; a string of this language counts UTF-16 units.
-function marked(text, spans) {
-  const points = Array.from(text), parts = [];
-  let at = 0;
-  for (const [start, end] of spans) {
-    if (start < at) continue;
-    parts.push(points.slice(at, start).join(""), element("mark", {}, points.slice(start, end).join("")));
-    at = end;
-  }
-  parts.push(points.slice(at).join(""));
-  return parts;
-}
+more.addEventListener("click", async () => {
+  const before = results.length;
+  await searchNow(Math.min(MOST, before + STEP));
+  (list.querySelectorAll("h3 button")[before] ?? query).focus();
+});
 
 // ---- a document
 
-async function openDocument(one) {
+async function openResult(one, { step = false } = {}) {
+  const at = results.findIndex((other) => other.chunk_id === one.chunk_id);
   try {
-    const start = Math.max(0, one.start_position - WINDOW / 2);
-    const found = await ask(`v1/documents/${one.document_id}?start=${start}&length=${WINDOW}`);
-    shown = { found, result: one, view: "original" };
-    if (!reader.open) reader.showModal();
-    remember(parameters(), one.chunk_id);
-    byId("reader-text").focus();
-    drawDocument();
+    if (!(await openDocument(one, at < 0 ? null : { at, of: results.length }))) return;
+    fine();
+    read = one.chunk_id;
+    remember(read, step);
   } catch (error) {
-    say(error instanceof Refused ? error.message : "The service does not answer.", true);
+    excuse(error, () => { fine(); say(""); openResult(one, { step }); });
   }
 }
 
-function drawDocument(follow = true) {
-  const { found, result, view } = shown, mended = found.chunks.filter((chunk) => chunk.corrected_text !== null).length;
-  byId("reader-title").textContent = found.title || found.source_uri;
-  byId("reader-facts").replaceChildren(place({ ...found, link: result.link }),
-    ` · quality ${Math.round(found.quality_score * 100)} of 100 · ${number(found.character_count)} characters · ` +
-    (mended ? `${mended} of ${found.chunks.length} passages here mended` : "nothing here was mended") +
-    found.issues.map((issue) => ` · ${issue.message}`).join(""));
-  for (const button of reader.querySelectorAll("[data-view]")) {
-    button.setAttribute("aria-pressed", String(button.dataset.view === view));
-    button.disabled = button.dataset.view !== "original" && !mended;
+/** Opens a passage that the address names, also where the question no longer finds it. */
+async function openNamed(chunk) {
+  let one = results.find((other) => other.chunk_id === chunk);
+  try {
+    one ??= { ...(await ask(`v1/chunks/${encodeURIComponent(chunk)}?before=0&after=0`)), chunk_id: chunk, highlights: [], link: "" };
+    await openResult(one);
+  } catch (error) {
+    if (error.status !== 404 && error.status !== 422) { excuse(error, () => openNamed(chunk)); return; }
+    say("The passage that the address names is not there any more.", true);
+    remember();
   }
-  const text = byId("reader-text"), pieces = documentPieces(found, result);
-  text.replaceChildren(...pieces.map((piece) => drawPiece(piece, view)));
-  if (found.start > 0) text.prepend(moreButton("Show what is before", Math.max(0, found.start - WINDOW), found.start));
-  if (found.end < found.character_count) text.append(moreButton("Show what follows", found.end, found.end + WINDOW));
-  const passage = text.querySelector(".passage");
-  if (follow) (passage?.querySelector("mark") ?? passage)?.scrollIntoView({ block: "center" });
 }
 
-// The text cut at its chunks; what lies between them is kept. Chunks may overlap: the later one gives way.
-function documentPieces(found, result) {
-  const points = Array.from(found.text || ""), pieces = [];
-  let at = found.start;
-  const cut = (from, to) => points.slice(from - found.start, to - found.start).join("");
-  for (const chunk of found.chunks) {
-    const start = Math.max(chunk.start_position, at), end = Math.min(chunk.end_position, found.end);
-    if (end <= start) continue;
-    if (start > at) pieces.push({ text: cut(at, start) });
-    const whole = start === chunk.start_position && end === chunk.end_position;
-    const here = chunk.chunk_id === result.chunk_id;
-    pieces.push({ text: cut(start, end), corrected: whole ? chunk.corrected_text : null, here, spans: here && whole ? result.highlights : [] });
-    at = end;
+function step(by) {
+  const at = results.findIndex((one) => one.chunk_id === opened()), next = results[at + by];
+  if (at >= 0 && next) openResult(next);
+}
+
+byId("before").addEventListener("click", () => step(-1));
+byId("after").addEventListener("click", () => step(1));
+reader.addEventListener("close", () => {
+  const at = results.findIndex((one) => one.chunk_id === read);
+  if (wanted().has("open")) {
+    if (history.state?.open) history.back();
+    else remember();
   }
-  if (at < found.end) pieces.push({ text: cut(at, found.end) });
-  return pieces;
-}
-
-function drawPiece(piece, view) {
-  const kind = piece.here ? "text passage" : "text";
-  if (view === "beside" && piece.corrected != null) {
-    const [before, after] = difference(piece.text, piece.corrected);
-    return element("div", { className: "pair" }, element("div", { className: kind }, ...before), element("div", { className: kind }, ...after));
-  }
-  if (view === "corrected" && piece.corrected != null) return element("span", { className: kind }, piece.corrected);
-  return element("span", { className: kind }, ...marked(piece.text, piece.spans || []));
-}
-
-function moreButton(words, from, to) {
-  const button = element("button", { type: "button", className: "more" }, words);
-  button.addEventListener("click", async () => {
-    const more = await ask(`v1/documents/${shown.found.document_id}?start=${from}&length=${Math.max(1, to - from)}`);
-    const first = from < shown.found.start, [head, tail] = first ? [more, shown.found] : [shown.found, more];
-    const chunks = new Map([...head.chunks, ...tail.chunks].map((chunk) => [chunk.chunk_id, chunk]));
-    shown.found = { ...tail, start: head.start, end: tail.end, text: head.text + tail.text, chunks: [...chunks.values()] };
-    const text = byId("reader-text"), height = text.scrollHeight, top = text.scrollTop;
-    drawDocument(false);
-    text.scrollTop = first ? top + text.scrollHeight - height : top;
-  });
-  return button;
-}
-
-// The longest common run of words; texts that are too long for that are shown as they are.
-function difference(before, after) {
-  const a = before.split(/(\s+)/), b = after.split(/(\s+)/);
-  if (a.length > MAX_DIFF || b.length > MAX_DIFF) return [[before], [after]];
-  const rows = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
-  for (let i = a.length - 1; i >= 0; i--)
-    for (let j = b.length - 1; j >= 0; j--)
-      rows[i][j] = a[i] === b[j] ? rows[i + 1][j + 1] + 1 : Math.max(rows[i + 1][j], rows[i][j + 1]);
-  const left = [], right = [];
-  for (let i = 0, j = 0; i < a.length || j < b.length;) {
-    if (i < a.length && j < b.length && a[i] === b[j]) { left.push(a[i++]); right.push(b[j++]); }
-    else if (j >= b.length || (i < a.length && rows[i + 1][j] >= rows[i][j + 1])) left.push(element("del", {}, a[i++]));
-    else right.push(element("ins", {}, b[j++]));
-  }
-  return [left, right];
-}
-
-for (const button of reader.querySelectorAll("[data-view]"))
-  button.addEventListener("click", () => { shown.view = button.dataset.view; drawDocument(); });
-byId("close").addEventListener("click", () => reader.close());
-reader.addEventListener("close", () => remember(parameters()));
-reader.addEventListener("click", (event) => { if (event.target === reader) reader.close(); });
+  (list.querySelectorAll("h3 button")[at] ?? query).focus();
+});
 
 // ---- keyboard
 
 document.addEventListener("keydown", (event) => {
-  if (reader.open || door.open || event.ctrlKey || event.metaKey || event.altKey) return;
-  const typing = /^(INPUT|SELECT)$/.test(document.activeElement?.tagName);
+  if (door.open || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (isOpen()) {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (by) { event.preventDefault(); step(by); }
+    return;
+  }
+  const focused = document.activeElement, typing = /^(INPUT|SELECT)$/.test(focused?.tagName);
   if (event.key === "/" && !typing) { event.preventDefault(); query.focus(); query.select(); return; }
-  if (event.key === "Escape" && document.activeElement !== query) { query.focus(); return; }
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (!step || (typing && document.activeElement !== query)) return;
-  const buttons = [...results.querySelectorAll("h3 button")], at = buttons.indexOf(document.activeElement);
-  if (!buttons.length) return;
+  if (event.key === "Escape" && focused !== query) { query.focus(); return; }
+  const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const buttons = [...list.querySelectorAll("h3 button")], at = buttons.indexOf(focused);
+  if (!by || !buttons.length || (at < 0 && (focused !== query || by < 0))) return;
   event.preventDefault();
-  (at + step < 0 ? query : buttons[Math.min(at + step, buttons.length - 1)]).focus();
+  (at + by < 0 ? query : buttons[Math.min(at + by, buttons.length - 1)]).focus();
 });
 
 // ---- beginning
@@ -301,22 +294,41 @@ document.addEventListener("keydown", (event) => {
 byId("search").addEventListener("submit", (event) => { event.preventDefault(); search(); });
 query.addEventListener("input", () => search(WAIT));
 for (const name of FILTERS) byId(name).addEventListener("input", () => search(WAIT));
+byId("unfilter").addEventListener("click", () => {
+  for (const name of FILTERS) byId(name).value = name === "mode" ? "hybrid" : "";
+  query.focus();
+  search();
+});
+byId("filters-shown").addEventListener("click", (event) => {
+  const shown = event.target.getAttribute("aria-expanded") !== "true";
+  event.target.setAttribute("aria-expanded", String(shown));
+  byId("filters").classList.toggle("shown", shown);
+});
 
 function restore() {
   const said = wanted();
   query.value = said.get("query") || "";
-  for (const name of FILTERS) if (name !== "library") byId(name).value = said.get(name) || (name === "mode" ? "hybrid" : "");
+  for (const name of FILTERS) byId(name).value = said.get(name) || (name === "mode" ? "hybrid" : "");
+  for (const name of ["doc_type", "mode"]) if (byId(name).selectedIndex < 0) byId(name).selectedIndex = 0;
+}
+
+/** Does what the address says: at the beginning, and where Back, Forward or a person changed it. */
+async function arrive() {
+  restore();
+  const open = wanted().get("open");
+  if (!open && isOpen()) close();
+  if (parameters().toString() !== answered) await searchNow();
+  if (open && open !== opened()) await openNamed(open);
 }
 
 async function start() {
+  restore();
   try {
-    await lookAtLibraries();
-    await searchNow();
+    if (await lookAtLibraries()) await arrive();
   } catch (error) {
-    say(error instanceof Refused ? error.message : "The service does not answer.", true);
+    excuse(error, start);
   }
 }
 
-window.addEventListener("hashchange", () => { restore(); byId("library").value = wanted().get("library") || ""; searchNow(); });
-restore();
+window.addEventListener("popstate", arrive);
 start();
