@@ -199,12 +199,16 @@ class EdgeReader:
         limit = max(query.limit, query.prefetch)
         wanted = _filter(query)
         first = self._ask([edge.QueryRequest(limit=limit, query=side, filter=wanted) for _, side in sides])
-        scores: dict[str, dict[Any, float]] = {
-            name: {point.id: point.score for point in found} for (name, _), found in zip(sides, first, strict=True)
+        # By number: to look up a UUID takes several times as long.
+        named: dict[int, Any] = {point.id.int: point.id for found in first for point in found}  # type: ignore[union-attr]
+        scores: dict[str, dict[int, float]] = {
+            name: {point.id.int: point.score for point in found}  # type: ignore[union-attr]
+            for (name, _), found in zip(sides, first, strict=True)
         }
-        ids = list(dict.fromkeys(i for side in scores.values() for i in side))
         lacking = [
-            (name, side, missing) for name, side in sides if (missing := {i for i in ids if i not in scores[name]})
+            (name, side, missing)
+            for name, side in sides
+            if (missing := {there for i, there in named.items() if i not in scores[name]})
         ]
         second = self._ask(
             [
@@ -215,9 +219,9 @@ class EdgeReader:
             ]
         )
         for (name, _, _), found in zip(lacking, second, strict=True):
-            scores[name].update((point.id, point.score) for point in found)
+            scores[name].update((point.id.int, point.score) for point in found)  # type: ignore[union-attr]
         semantic, keyword = scores.get(DENSE, {}), scores.get(BM25, {})
-        return [Candidate(i.hex, semantic.get(i), keyword.get(i, 0.0)) for i in ids]
+        return [Candidate(there.hex, semantic.get(i), keyword.get(i, 0.0)) for i, there in named.items()]
 
     def payloads(self, chunk_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """The payloads of points, by chunk id."""

@@ -14,9 +14,10 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from dataflow_assets.errors import IndexMissing, SearchIndexError
 from dataflow_assets.index.base import Generation, Publication, Use
@@ -24,6 +25,10 @@ from dataflow_assets.index.points import checked_partition, library_of
 
 POINTER: Final = "published.json"
 IN_USE: Final = ".in-use"
+TICK_NS: Final = 100_000_000
+"""Nanoseconds after which a change gives a file another time: kernels count these in steps of up to 10 ms."""
+
+Made = TypeVar("Made")
 
 
 class Pointers:
@@ -35,20 +40,24 @@ class Pointers:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._known: dict[str, tuple[tuple[int, int, int], Any]] = {}
 
     def partitions(self) -> list[str]:
         """The partitions with a published state; looks at file names alone."""
-        return sorted(path.parent.name for path in self._folder.glob(f"[!.]*/{POINTER}"))
+        return [name for name in self._folders() if os.path.exists(f"{self._folder}/{name}/{POINTER}")]
 
     def partitions_of(self, library: str) -> list[str]:
         """Those of one library."""
         checked_partition(library)
-        found = [*self._folder.glob(f"{library}/{POINTER}"), *self._folder.glob(f"{library}.[0-9][0-9][0-9]/{POINTER}")]
-        return sorted(path.parent.name for path in found)
+        mine = (name for name in self._folders() if name == library or library_of(name) == library)
+        return [name for name in mine if os.path.exists(f"{self._folder}/{name}/{POINTER}")]
 
     def generations(self, partition: str) -> dict[str, Publication]:
-        """What is published of a partition: one small file is read."""
+        """What is published of a partition: one small file is read, where it changed since it was read last."""
         path = self._folder / checked_partition(partition) / POINTER
+        return dict(self._unchanged(path, lambda: self._published(partition, path)) or {})
+
+    def _published(self, partition: str, path: Path) -> dict[str, Publication]:
         said = _read(path, f"remove the folder {path.parent} and run the library again")
         if said is None:
             return {}
@@ -82,7 +91,8 @@ class Pointers:
     def usage(self, library: str) -> Use | None:
         """Which generation of a library is in use."""
         path = self._use_path(library)
-        said = _read(path, f"remove it, and say `dataflow rollback {library}` if another generation is wanted")
+        remedy = f"remove it, and say `dataflow rollback {library}` if another generation is wanted"
+        said = self._unchanged(path, lambda: _read(path, remedy))
         if said is not None:
             try:
                 return Use(str(said["generation"]), str(said["since"]), dict(said["left"]))
@@ -143,6 +153,46 @@ class Pointers:
         path = self._use_path(library)
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, {"generation": use.generation, "since": use.since, "left": left})
+
+    def _folders(self) -> list[str]:
+        """The names of all folders, in alphabetical order."""
+        return self._unchanged(self._folder, self._listed) or []
+
+    def _listed(self) -> list[str]:
+        try:
+            with os.scandir(self._folder) as found:
+                return sorted(entry.name for entry in found if not entry.name.startswith(".") and entry.is_dir())
+        except FileNotFoundError:
+            return []
+
+    def _unchanged(self, path: Path, read: Callable[[], Made]) -> Made | None:
+        """Give what was read of a path, reading it again where it changed: every question asks, and hardly any sees a change.
+
+        A stamp tells changes apart only once some time has passed: what was changed within the same tick of the file system's
+        clock looks alike. So nothing is kept that is younger than that.
+
+        Args:
+            path: A file that is only ever replaced, or a folder.
+            read: Reads it.
+
+        Returns:
+            What was read; None where the path does not exist.
+        """
+        try:
+            found = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            self._known.pop(str(path), None)
+            return None
+        except OSError:
+            return read()  # which says what is wrong
+        stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
+        known = self._known.get(str(path))
+        if known is not None and known[0] == stamp:
+            return known[1]  # type: ignore[no-any-return]
+        made = read()
+        if abs(time.time_ns() - found.st_mtime_ns) > TICK_NS:
+            self._known[str(path)] = stamp, made
+        return made
 
     def _use_path(self, library: str) -> Path:
         return self._folder / IN_USE / f"{checked_partition(library)}.json"

@@ -158,20 +158,19 @@ def rerank(
     """
     dates = [date_of(payload) for _, payload in found]
     newest = max((date for date in dates if date is not None), default=None)
-    above: dict[str, list[bool]] = {}
+    above: dict[str, int] = {}
     texts = [_text(question, payload, above) for _, payload in found]
-    weights = _rarity([text.there for text in texts], len(question.stems))
+    shares = _Shares([text.there for text in texts], question)
     beside = _beside(found)
     best = max((score for score, _ in found), default=0.0)
     judged = []
     for text, (score, _), near, date in zip(texts, found, beside, dates, strict=True):
-        features = _features(question, text, weights, factors)
+        features = _features(question, text, shares, factors)
         if question.stems:
-            around = [texts[n].there for n in near]
-            seen = [
-                here or above or any(side) for here, above, *side in zip(text.there, text.above, *around, strict=True)
-            ]
-            features["coverage"] = _part(factors.coverage, _share(seen, weights) ** 2, 1)
+            seen = text.there | text.titled | text.headed
+            for n in near:
+                seen |= texts[n].there
+            features["coverage"] = _part(factors.coverage, shares.of(seen) ** 2, 1)
         if near and best > 0:
             features["beside"] = _part(factors.beside, max(0.0, *(found[n][0] for n in near)) / best, 1)
         if newest is not None and date is not None:
@@ -196,32 +195,27 @@ def coverage(question: Question, payload: Mapping[str, Any]) -> float:
 
 @dataclass(slots=True)
 class _Text:
-    """A text that was found, looked through once."""
+    """A text that was found, looked through once. Which stems stand somewhere is a number with a bit for each."""
 
     payload: Mapping[str, Any]
     original: str
     lower: str
     places: list[list[tuple[int, int]]]
     """Where each stem of the question stands."""
-    there: list[bool]
-    """Whether it does."""
-    titled: list[bool]
-    """Whether it stands in the title."""
-    headed: list[bool]
-    """Whether it stands in the headings."""
-
-    @property
-    def above(self) -> list[bool]:
-        """Whether each stem stands above the text."""
-        return [title or heading for title, heading in zip(self.titled, self.headed, strict=True)]
+    there: int
+    """Which of them stand in the text."""
+    titled: int
+    """Which stand in the title."""
+    headed: int
+    """Which stand in the headings."""
 
 
-def _text(question: Question, payload: Mapping[str, Any], known: dict[str, list[bool]]) -> _Text:
+def _text(question: Question, payload: Mapping[str, Any], known: dict[str, int]) -> _Text:
     """Look through a text; titles and headings that many texts share are looked through once, and `known` from then on."""
 
-    def stand_in(above: str) -> list[bool]:
+    def stand_in(above: str) -> int:
         if above not in known:
-            known[above] = _stand_in(question, above.lower())
+            known[above] = _standing(question, above.lower())
         return known[above]
 
     original = str(payload.get("corrected_text") or payload["text"])[:LOOKED_AT]
@@ -232,26 +226,45 @@ def _text(question: Question, payload: Mapping[str, Any], known: dict[str, list[
         original,
         lower,
         places,
-        there=[bool(found) for found in places],
+        there=_bits(places),
         titled=stand_in(str(payload["title"])),
         headed=stand_in(" / ".join(payload["heading_path"])),
     )
 
 
-def _stand_in(question: Question, text: str) -> list[bool]:
-    return [bool(_places(stem, text)) for stem in question.stems]
+def _standing(question: Question, text: str) -> int:
+    return _bits([_places(stem, text) for stem in question.stems])
 
 
-def _rarity(there: Sequence[Sequence[bool]], stems: int) -> list[float]:
-    """Weigh the words of a question by how few of the texts have them, as BM25 does."""
-    counts = [sum(seen[n] for seen in there) for n in range(stems)]
-    return [math.log(1 + (len(there) - count + 0.5) / (count + 0.5)) for count in counts]
+def _bits(seen: Sequence[object]) -> int:
+    bits = 0
+    for n, each in enumerate(seen):
+        if each:
+            bits |= 1 << n
+    return bits
 
 
-def _share(seen: Sequence[bool], weights: Sequence[float]) -> float:
-    """Give the weight of what was seen as a share of all, 0 to 1; 0 where there is nothing to see."""
+class _Shares:
+    """How much of a question its words are, each weighed by how few of the texts have it, as BM25 does."""
+
+    def __init__(self, there: Sequence[int], question: Question) -> None:
+        stems = range(len(question.stems))
+        counts = [sum(bits >> n & 1 for bits in there) for n in stems]
+        self.weights = [math.log(1 + (len(there) - count + 0.5) / (count + 0.5)) for count in counts]
+        self.pairs = [min(self.weights[one], self.weights[other]) for one, other in question.pairs]
+        self._known: dict[int, float] = {}
+
+    def of(self, bits: int) -> float:
+        """Give the share of some words, 0 to 1."""
+        found = self._known.get(bits)
+        if found is None:
+            found = self._known[bits] = _share(bits, self.weights)
+        return found
+
+
+def _share(bits: int, weights: Sequence[float]) -> float:
     whole = sum(weights)
-    return sum(weight for weight, is_there in zip(weights, seen, strict=True) if is_there) / whole if whole else 0.0
+    return sum(weight for n, weight in enumerate(weights) if bits >> n & 1) / whole if whole else 0.0
 
 
 def _beside(found: Sequence[tuple[float, Mapping[str, Any]]]) -> list[list[int]]:
@@ -265,7 +278,7 @@ def _beside(found: Sequence[tuple[float, Mapping[str, Any]]]) -> list[list[int]]
     return beside
 
 
-def _features(question: Question, text: _Text, weights: Sequence[float], factors: Factors) -> dict[str, float]:
+def _features(question: Question, text: _Text, shares: _Shares, factors: Factors) -> dict[str, float]:
     features = {}
     if question.phrases:
         title = str(text.payload["title"])
@@ -276,17 +289,20 @@ def _features(question: Question, text: _Text, weights: Sequence[float], factors
         features["identifiers"] = _part(factors.identifiers, there, len(question.names))
     if question.doc_types:
         features["doc_type"] = factors.doc_type if text.payload["doc_type"] in question.doc_types else 1.0
-    if question.stems:
+    if text.titled:
+        features["title"] = _part(factors.title, shares.of(text.titled), 1)
+    if text.headed:
+        features["headings"] = _part(factors.headings, shares.of(text.headed), 1)
+    if text.there:
+        places = text.places
         line, newline, _ = text.lower.lstrip()[: OPENING + 1].partition("\n")
-        opening = _stand_in(question, line) if newline else []
-        for name, seen in (("opening", opening), ("title", text.titled), ("headings", text.headed)):
-            features[name] = _part(getattr(factors, name), _share(seen, weights), 1) if seen else 1.0
-        if question.pairs:
-            rarer = [min(weights[one], weights[other]) for one, other in question.pairs]
-            adjoin = [_adjoin(text.places[one], text.places[other]) for one, other in question.pairs]
-            features["pairs"] = _part(factors.pairs, _share(adjoin, rarer), 1)
-        if question.sequence:
-            near = sum(_near(text.places[one], text.places[other]) for one, other in question.sequence)
+        if newline:
+            features["opening"] = _part(factors.opening, shares.of(_standing(question, line)), 1)
+        adjoin = [bool(places[a] and places[b]) and _adjoin(places[a], places[b]) for a, b in question.pairs]
+        if True in adjoin:
+            features["pairs"] = _part(factors.pairs, _share(_bits(adjoin), shares.pairs), 1)
+        near = sum(bool(places[a] and places[b]) and _near(places[a], places[b]) for a, b in question.sequence)
+        if near:
             features["proximity"] = _part(factors.proximity, near, len(question.sequence))
     return features
 

@@ -33,13 +33,13 @@ router = APIRouter(prefix="/v1")
 NOT_THERE: dict[int | str, dict[str, Any]] = {404: {"description": "It does not exist for this caller."}}
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     """Give the service that a request came to."""
     service: Service = request.app.state.service
     return service
 
 
-def caller_of(request: Request) -> Caller:
+async def caller_of(request: Request) -> Caller:
     """Give who asks, as the gate found out."""
     caller: Caller = request.state.caller
     return caller
