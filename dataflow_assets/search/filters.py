@@ -10,6 +10,7 @@ import datetime as dt
 import fnmatch
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,11 +99,9 @@ def _pattern(uri: str) -> re.Pattern[str]:
 
 def _time(said: str, *, late: bool) -> str:
     found = moment(said.strip())
-    try:
-        if found is not None and late and len(said.strip()) <= 10:
+    if found is not None and late and len(said.strip()) <= 10:
+        with suppress(OverflowError):  # nothing is dated after the last day that there is
             found += dt.timedelta(days=1)
-    except OverflowError:
-        found = None
     if found is None:
         raise ConfigurationError(
             f"{said[:100]!r} is no date: write it as 2026-11-21, or with a time as 2026-11-21T08:30:00."
