@@ -1,11 +1,13 @@
 """How good and how fast search is.
 
     python benchmarks/retrieval.py quality FOLDER ...       what each side, the fusion and each feature of the reranker are worth
+    python benchmarks/retrieval.py spans FOLDER             how much of the stretches that answer a question five chunks show
     python benchmarks/retrieval.py speed [--chunks 100000]  time of a question in process, of a cold start, of the imports
 
 A FOLDER is a judged set as the BEIR collection has them: `corpus.jsonl` ({"_id", "title", "text"}), `queries.jsonl` ({"_id",
 "text"}), `qrels.tsv` (query, document, score; one line of names). Each document is one chunk. Gain is binary; the floor is
-BM25 with k1 0.9 and b 0.4 over title and text. The texts for `speed` are made of the project's own pages.
+BM25 with k1 0.9 and b 0.4 over title and text. For `spans` it holds `corpora/NAME.md` and `questions.jsonl` ({"corpus_id",
+"question", "references": [{"start_index", "end_index"}]}); the chunker cuts at several sizes, since one swings by 0.02. The texts for `speed` are made of the project's own pages.
 """
 
 from __future__ import annotations
@@ -31,13 +33,14 @@ from dataflow_assets.index.base import Candidate, Generation, IndexQuery, Point
 from dataflow_assets.index.edge import EdgeIndex
 from dataflow_assets.index.fusion import rank
 from dataflow_assets.models.wordllama import WordLlamaEmbedder
-from dataflow_assets.records import identity
+from dataflow_assets.records import Chunk, identity
 from dataflow_assets.search.query import understand
 from dataflow_assets.search.reranking import FACTORS, Factors, question_of, rerank
 
 GOALS = {"p50_ms": 5.0, "p99_ms": 15.0, "cold_start_s": 1.2, "imports_s": 0.5}
 DIMENSION = 256
 FETCHED, RERANKED = 100, 50
+SPAN_SIZES, SPAN_RERANKED = (180, 190, 200, 210, 220), 30
 _WORD = re.compile(r"\w+")
 _STOP = frozenset(
     "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to was "
@@ -50,10 +53,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, dest="command")
     commands.add_parser("quality").add_argument("folders", nargs="+", type=Path)
+    commands.add_parser("spans").add_argument("folder", type=Path)
     speed_parser = commands.add_parser("speed")
     speed_parser.add_argument("--chunks", type=int, default=100_000)
     said = parser.parse_args()
-    found = [quality(folder) for folder in said.folders] if said.command == "quality" else speed(said.chunks)
+    found: Any = (
+        [quality(folder) for folder in said.folders]
+        if said.command == "quality"
+        else spans(said.folder)
+        if said.command == "spans"
+        else speed(said.chunks)
+    )
     print(json.dumps(found, indent=2))
 
 
@@ -112,16 +122,26 @@ def _fetch(
 def _reranked(
     query: str, candidates: Sequence[Candidate], payloads: dict[str, dict[str, Any]], factors: Factors | None
 ) -> list[str]:
+    return _names(_ordered(query, candidates, payloads, factors, RERANKED), payloads)
+
+
+def _ordered(
+    query: str,
+    candidates: Sequence[Candidate],
+    payloads: dict[str, dict[str, Any]],
+    factors: Factors | None,
+    limit: int,
+) -> list[Candidate]:
     understood = understand(query)
     weights = (understood.semantic_weight, understood.keyword_weight) if factors else (0.6, 0.4)
-    asked = IndexQuery(query, None, limit=RERANKED, semantic_weight=weights[0], keyword_weight=weights[1])
+    asked = IndexQuery(query, None, limit=limit, semantic_weight=weights[0], keyword_weight=weights[1])
     ranked = [(candidates[n], score) for n, score in rank(candidates, asked)]
     if factors is None:
-        return _names([candidate for candidate, _ in ranked], payloads)
+        return [candidate for candidate, _ in ranked]
     found = [(score, payloads[candidate.chunk_id]) for candidate, score in ranked]
     judged = rerank(question_of(query, understood), found, factors)
     order = sorted(range(len(ranked)), key=lambda n: (-judged[n].score, ranked[n][0].chunk_id))
-    return _names([ranked[n][0] for n in order], payloads)
+    return [ranked[n][0] for n in order]
 
 
 def _names(candidates: Sequence[Candidate], payloads: dict[str, dict[str, Any]]) -> list[str]:
@@ -152,6 +172,88 @@ def _floor(
 def _ndcg(ranked: Sequence[str], relevant: set[str]) -> float:
     gain = sum(1 / math.log2(n + 2) for n, name in enumerate(ranked[:10]) if name in relevant)
     return gain / sum(1 / math.log2(n + 2) for n in range(min(10, len(relevant))))
+
+
+# ---- spans
+
+
+def spans(folder: Path) -> dict[str, Any]:
+    """Measure recall and intersection over union of the characters that the first five chunks show, as chunking_eval does."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted((folder / "corpora").glob("*.md"))}
+    questions = _lines(folder / "questions.jsonl")
+    told: dict[str, Any] = {"set": folder.name, "questions": len(questions), "floor": _spans_floor(texts, questions)}
+    by_size = {size: _spans_at(size, texts, questions) for size in SPAN_SIZES}
+    for label in ("semantic", "keyword", "fused", "reranked"):
+        means = {m: round(_mean(scores[label][m] for scores in by_size.values()), 4) for m in ("recall", "iou")}
+        told[label] = {**means, "at_200_tokens": by_size[200][label]}
+    return told
+
+
+def _spans_at(size: int, texts: dict[str, str], questions: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    from dataflow_assets.settings import ChunkingSettings
+    from dataflow_assets.stages.chunk import chunk_document
+
+    embedder = WordLlamaEmbedder(DIMENSION)
+    settings = ChunkingSettings(strategy="structure", max_tokens=size, overlap_tokens=0)
+    chunks = [
+        chunk
+        for name, text in texts.items()
+        for chunk in chunk_document(
+            library="set", document_id=name, text=text, markup="markdown", settings=settings, input_hash=""
+        )
+    ]
+    with tempfile.TemporaryDirectory() as home:
+        index = EdgeIndex(Path(home))
+        with index.write(Generation("set", "first", DIMENSION)) as writer:
+            for start in range(0, len(chunks), 1000):
+                batch = chunks[start : start + 1000]
+                vectors = embedder.embed([chunk.text for chunk in batch])
+                writer.upsert(
+                    [
+                        _point(chunk.chunk_id, chunk.text, vector, chunk.document_id, chunk)
+                        for chunk, vector in zip(batch, vectors, strict=True)
+                    ]
+                )
+        found: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
+        with index.read("set") as reader:
+            vectors = embedder.embed([question["question"] for question in questions])
+            for question, vector in zip(questions, vectors, strict=True):
+                text = question["question"]
+                candidates = reader.candidates(IndexQuery(text, vector, limit=SPAN_RERANKED, prefetch=SPAN_RERANKED))
+                payloads: Any = reader.payloads([candidate.chunk_id for candidate in candidates])
+                for label, order in {
+                    "semantic": sorted(candidates, key=lambda c: -(c.semantic or -1)),
+                    "keyword": sorted(candidates, key=lambda c: -c.keyword),
+                    "fused": _ordered(text, candidates, payloads, None, SPAN_RERANKED),
+                    "reranked": _ordered(text, candidates, payloads, FACTORS, SPAN_RERANKED),
+                }.items():
+                    shown = [payloads[candidate.chunk_id] for candidate in order[:5]]
+                    ranges = [(p["document_id"], p["start_position"], p["end_position"]) for p in shown]
+                    found[label].append(_overlap(ranges, question))
+    return {
+        label: {"recall": round(_mean(r for r, _ in scores), 4), "iou": round(_mean(i for _, i in scores), 4)}
+        for label, scores in found.items()
+    }
+
+
+def _spans_floor(texts: dict[str, str], questions: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """BM25 over pieces of 800 characters."""
+    pieces = {f"{n}#{at}": (n, at, min(at + 800, len(t))) for n, t in texts.items() for at in range(0, len(t), 800)}
+    ranked = _floor(
+        {key: texts[n][a:b] for key, (n, a, b) in pieces.items()}, [(q["question"], set()) for q in questions]
+    )
+    scores = [
+        _overlap([pieces[key] for key in order[:5]], question)
+        for order, question in zip(ranked, questions, strict=True)
+    ]
+    return {"recall": round(_mean(r for r, _ in scores), 4), "iou": round(_mean(i for _, i in scores), 4)}
+
+
+def _overlap(ranges: Sequence[tuple[str, int, int]], question: dict[str, Any]) -> tuple[float, float]:
+    wanted = {n for said in question["references"] for n in range(said["start_index"], said["end_index"])}
+    shown = sum(end - start for _, start, end in ranges)
+    hit = {n for name, start, end in ranges if name == question["corpus_id"] for n in range(start, end)} & wanted
+    return len(hit) / len(wanted), len(hit) / (shown + len(wanted) - len(hit))
 
 
 # ---- speed
@@ -203,11 +305,13 @@ def _make(folder: Path, chunks: int, lines: Sequence[str], made: random.Random) 
             )
 
 
-def _point(name: str, text: str, vector: Any, document: str) -> Point:
+def _point(name: str, text: str, vector: Any, document: str, chunk: Chunk | None = None) -> Point:
+    start = chunk.start_position if chunk else 0
     payload = {
-        "library": "made", "chunk_id": identity(name), "document_id": document, "title": document,
-        "source_uri": f"{document}.md", "text": text, "corrected_text": None, "start_position": 0,
-        "end_position": len(text), "chunk_index": 0, "heading_path": [], "doc_type": "other", "language": "en", "tags": [],
+        "library": "made", "chunk_id": chunk.chunk_id if chunk else identity(name), "document_id": document, "title": document,
+        "source_uri": f"{document}.md", "text": text, "corrected_text": None, "start_position": start,
+        "end_position": start + len(text), "chunk_index": chunk.chunk_index if chunk else 0,
+        "heading_path": list(chunk.heading_path) if chunk else [], "doc_type": "other", "language": "en", "tags": [],
     }  # fmt: skip
     return Point(payload["chunk_id"], text, vector, payload)
 

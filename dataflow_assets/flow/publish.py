@@ -34,19 +34,25 @@ if TYPE_CHECKING:
 PUBLISH_VERSION = 3
 
 _VECTOR_COLUMNS = ("e.text_hash", "e.status", "e.model", "e.dimension")
-_DATE = "json_extract_string(v.metadata, '$.date')"
 _PAYLOAD_COLUMNS = (
     "c.text_hash", "x.corrected_text", "v.title", "v.uri", "c.start_position", "c.end_position", "c.chunk_index",
     "c.heading_path", "v.doc_type", "v.language", "v.tags", "c.first_page", "c.last_page", "c.role", "c.said_at",
-    _DATE,
+    "v.dated",
 )  # fmt: skip
+
+
+# What a document says of itself may be long: the date alone goes through joins with its chunks.
+_DOCUMENTS = (
+    "SELECT document_id, title, uri, doc_type, language, tags, json_extract_string(metadata, '$.date') AS dated "
+    "FROM validated_documents"
+)
 
 
 def _points(scope: Scope) -> str:
     return (
         f"SELECT c.chunk_id, c.document_id, {_hashed(_VECTOR_COLUMNS)} AS vector_hash, "
         f"{_hashed(_PAYLOAD_COLUMNS)} AS payload_hash "
-        "FROM chunks c JOIN validated_documents v USING (document_id) JOIN embeddings e USING (chunk_id) "
+        f"FROM chunks c JOIN ({_DOCUMENTS} WHERE {scope.where()}) v USING (document_id) JOIN embeddings e USING (chunk_id) "
         f"LEFT JOIN corrections x USING (chunk_id) WHERE {scope.where('c')}"
     )
 
@@ -68,9 +74,9 @@ SEARCH_INDEX = Derivation(
         "SELECT s.chunk_id, s.document_id, s.vector_hash, s.payload_hash, s.input_hash, i.vector_hash AS published_vector, "
         "c.text, x.corrected_text, c.start_position, c.end_position, c.chunk_index, c.heading_path, v.title, v.uri AS source_uri, "
         "v.doc_type, v.language, v.tags, c.first_page, c.last_page, c.role, c.said_at, "
-        f"{_DATE} AS dated "
+        "v.dated "
         "FROM chunks c JOIN stale s USING (chunk_id) "
-        "JOIN (SELECT * FROM validated_documents WHERE document_id IN (SELECT document_id FROM stale)) v "
+        f"JOIN ({_DOCUMENTS} WHERE document_id IN (SELECT document_id FROM stale)) v "
         "ON v.document_id = s.document_id "
         "LEFT JOIN (SELECT chunk_id, corrected_text FROM corrections WHERE chunk_id IN (SELECT chunk_id FROM stale)) x "
         "ON x.chunk_id = s.chunk_id "
