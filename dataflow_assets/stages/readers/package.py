@@ -1,7 +1,7 @@
 """Office documents are zip files of XML: opened so that no file that someone sends can fill the memory.
 
 What belongs here: the checks before any parser sees the bytes, members, and XML without entities. What does not: any one
-format (`pptx`, `docx_parts`, `odf`).
+format (`pptx`, `docx_parts`, `odf`, `sheet_package`).
 
 What a zip's directory says of sizes is not believed: members that could unpack to more than they declare are unpacked
 once, piece by piece, and counted.
@@ -33,6 +33,7 @@ _SMALL = 20_000_000
 _PIECE = 1 << 18
 _DEFLATE_LIMIT = 1032
 """No deflated byte becomes more than these."""
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError, EOFError)
 
 Element = Any
 """An element of lxml; its own types are not strict."""
@@ -41,17 +42,22 @@ Element = Any
 class Package:
     """An Office document's members."""
 
-    def __init__(self, content: bytes, what: str) -> None:
+    def __init__(
+        self, content: bytes, what: str, *, max_member: int = _MAX_MEMBER, max_ratio: int = _MAX_RATIO
+    ) -> None:
         """Open and check one.
 
         Args:
             content: Its bytes.
             what: What to call it in sentences: `presentation`.
+            max_member: Bytes that one of its members may unpack to.
+            max_ratio: To how many times its size a large one may unpack.
 
         Raises:
             ReadError: It is damaged or protected, or unpacks to more than what is read.
         """
         self.what = what
+        self._max_member, self._max_ratio = max_member, max_ratio
         self._damaged = f"The {what} is damaged (truncated or corrupt); replace the file, or repair it."
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(content))
@@ -72,10 +78,12 @@ class Package:
                 )
             size = max(member.file_size, self._real_size(content, member))
             total += size
-            if size > _MAX_MEMBER or total > _MAX_TOTAL or (total > _SMALL and total > _MAX_RATIO * len(content)):
+            most = min(_MAX_TOTAL, max(_SMALL, self._max_ratio * len(content)))
+            if size > self._max_member or total > most:
                 raise ReadError(
                     f"The {self.what} unpacks to more than is read of one document ({_MAX_TOTAL // 1_000_000} MB in all, "
-                    f"{_MAX_MEMBER // 1_000_000} MB a part, {_MAX_RATIO} times its size); exclude it, or make it smaller."
+                    f"{self._max_member // 1_000_000} MB a part, {self._max_ratio} times its size): it is a zip bomb, or too "
+                    "large; exclude it, or make it smaller."
                 )
 
     def _real_size(self, content: bytes, member: zipfile.ZipInfo) -> int:
@@ -95,7 +103,7 @@ class Package:
                 piece: bytes | memoryview = pending[place : place + _PIECE]
                 while piece and not unpacking.eof:
                     size += len(unpacking.decompress(piece, _PIECE))
-                    if size > _MAX_MEMBER:
+                    if size > self._max_member:
                         return size
                     piece = unpacking.unconsumed_tail
         except zlib.error:
@@ -114,8 +122,25 @@ class Package:
             return None
         try:
             return self._zip.read(member)
-        except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
+        except _UNREADABLE:
             return None
+
+    def size(self, name: str) -> int:
+        """Give the bytes that reading a member gives at most; 0 where there is none of that name."""
+        return self._members[name].file_size if name in self._members else 0
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """Give a member piece by piece, for one that is too large to hold.
+
+        Raises:
+            ReadError: It is damaged.
+        """
+        try:
+            with self._zip.open(self._members[name]) as stream:
+                while piece := stream.read(_PIECE):
+                    yield piece
+        except _UNREADABLE as error:
+            raise ReadError(self._damaged) from error
 
     def xml(self, name: str) -> Element | None:
         """Give the root of a member that is XML; None where there is none, or where nothing of it can be read."""

@@ -26,6 +26,9 @@ from dataflow_assets.stages.readers.pdf_text import Sizes, markdown, words_of
 
 MAX_PAGES = 10_000
 _MAX_CHARACTERS = 50_000_000
+_HEAD = 1_024
+"""Bytes at a file's start in which it says that it is made for the web."""
+_LINEARIZED = re.compile(rb"/Linearized\b[^>]{0,300}?/L\s{0,9}(\d{1,12})\b")
 _TAIL = 4_096
 """Bytes at a file's end in which its last mark must stand."""
 _BROKEN_SHARE = 0.3
@@ -163,6 +166,8 @@ def _recognised(item: Item, numbers: list[int]) -> dict[int, str]:
 
 def _nothing(count: int, broken: bool, item: Item) -> str:
     """Say why there is no text. Where a model is to read the pages, who shows them to it adds what became of that."""
+    if _cut_off(item.content):
+        return "The PDF is damaged: it is cut off, and what is left of its pages has no text; replace the file."
     if item.settings.vision is not None:
         which = "its fonts do not say which characters they show" if broken else _images(count)
         return f"The PDF has no readable text: {which}." if broken else f"The PDF has no text: {which}, or blank."
@@ -177,6 +182,15 @@ def _nothing(count: int, broken: bool, item: Item) -> str:
     return f"The PDF has no text: {_images(count)}, or blank; set reading.ocr to tesseract to have them read."
 
 
+def _cut_off(content: bytes) -> bool:
+    """Say whether a file's end is missing. One made for the web has an end of its first page too, and says its own length."""
+    length = _LINEARIZED.search(content[:_HEAD])
+    if length is not None and int(length[1]) > len(content) + _TAIL:
+        return True
+    tail = content[-_TAIL:]
+    return b"startxref" not in tail and b"%%EOF" not in tail
+
+
 def _images(count: int) -> str:
     return "its page is an image such as a scan" if count == 1 else f"its {count} pages are images such as scans"
 
@@ -184,7 +198,7 @@ def _images(count: int) -> str:
 def _findings(broken: list[int], damaged: list[int], content: bytes) -> tuple[Finding, ...]:
     """Pages that are blank or images are no finding: `pages_without_text` names them."""
     found = []
-    if content.rfind(b"startxref", max(0, len(content) - _TAIL)) < 0:
+    if _cut_off(content):
         message = "The PDF is cut off: its end is missing. What could be recovered was read."
         found.append(Finding("truncated", "warning", message, "text", "", "Replace the file."))
     if broken:

@@ -23,7 +23,7 @@ from dataflow_assets.errors import ReadError
 from dataflow_assets.records import Finding
 from dataflow_assets.stages.readers.item import Item, Reading
 from dataflow_assets.stages.readers.protected import without_protection
-from dataflow_assets.stages.readers.sheet_package import Package, open_package
+from dataflow_assets.stages.readers.sheet_package import WorkbookFacts, facts_of
 from dataflow_assets.stages.readers.sheet_regions import Grid, sheet_text
 
 _MAX_MERGED = 2_000
@@ -35,7 +35,7 @@ _MAX_CELLS = 2_500_000
 def read_sheets(item: Item) -> Reading:
     """Read a workbook; raises ReadError where it is damaged, protected by a password or too large."""
     content = without_protection(item.content, item.passwords, "spreadsheet")
-    package = open_package(content, item.name)
+    facts = facts_of(content, item.name)
     try:
         workbook = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
     except python_calamine.PasswordError as error:
@@ -46,10 +46,10 @@ def read_sheets(item: Item) -> Reading:
         ) from error
     parts: list[str] = []
     findings: list[Finding] = []
-    charts = dict(package.charts)
+    charts = dict(facts.charts)
     for sheet in workbook.sheets_metadata:
         try:
-            text = "\n\n".join(filter(None, (_read_sheet(workbook, sheet.name, package), *charts.pop(sheet.name, ()))))
+            text = "\n\n".join(filter(None, (_read_sheet(workbook, sheet.name, facts), *charts.pop(sheet.name, ()))))
         except ReadError as error:
             findings.append(_left_out(sheet.name, str(error)))
             continue
@@ -65,14 +65,14 @@ def read_sheets(item: Item) -> Reading:
     return Reading(
         text="\n".join(parts),
         markup="markdown",
-        title=package.title,
-        metadata={**package.metadata, "sheets": [_name(sheet.name) for sheet in workbook.sheets_metadata]},
+        title=facts.title,
+        metadata={**facts.metadata, "sheets": [_name(sheet.name) for sheet in workbook.sheets_metadata]},
         findings=tuple(findings),
     )
 
 
-def _read_sheet(workbook: Any, name: str, package: Package) -> str:
-    rows, columns = package.extents.get(name, (0, 0))
+def _read_sheet(workbook: Any, name: str, facts: WorkbookFacts) -> str:
+    rows, columns = facts.extents.get(name, (0, 0))
     if rows * columns > _MAX_CELLS:
         raise ReadError(f"Its cells span {rows} rows and {columns} columns, too many; delete the cells far out.")
     sheet = workbook.get_sheet_by_name(name)

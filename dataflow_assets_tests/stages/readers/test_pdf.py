@@ -168,6 +168,20 @@ def test_a_file_without_its_end_is_recovered_and_says_so() -> None:
     assert [finding.validator for finding in reading.findings] == ["truncated"]
 
 
+def test_pages_that_are_cut_off_before_their_text_are_damaged_and_no_scan() -> None:
+    content = pdf([page_of(*(f"Line {n}." for n in range(40)))])
+    cut = content[: content.index(b"stream\n") + 9]
+    with pytest.raises(ReadError, match="damaged: it is cut off"):
+        _read(cut)
+    # A file for the web has an end of its first page too, near its start.
+    linearized = cut.replace(b"endobj\n", b"endobj\nstartxref\n0\n%%EOF\n", 1)
+    head = b"%%PDF-1.4\n9 0 obj\n<< /Linearized 1 /L %d /H [ 1 2 ] >>\nendobj\n"
+    with pytest.raises(ReadError, match="damaged: it is cut off"):
+        _read(head % 90_000 + linearized.partition(b"\n")[2])
+    with pytest.raises(ReadError, match="an image such as a scan"):
+        _read(head % 600 + linearized.partition(b"\n")[2])
+
+
 @pytest.mark.parametrize("content", [b"%PDF-1.7\n", b"%PDF-1.7\n" + b"\0" * 5000, b"no PDF"])
 def test_what_cannot_be_recovered_is_damaged(content: bytes) -> None:
     with pytest.raises(ReadError, match="damaged"):
