@@ -195,7 +195,7 @@ def parts(corpus: Path, folder: Path) -> dict[str, float]:
     with timed(took, "embed"):
         vectors = embedder.embed([chunk.text for chunk in chunks])
     asked = [SearchedText("bench", c.chunk_id, c.document_id, c.text, c.text_hash, "") for c in chunks]
-    from dataflow_assets.settings import EmbeddingSettings
+    from dataflow_assets.model_settings import EmbeddingSettings
 
     rows = [
         reuse_vector(chunk, vector, embedder=embedder, settings=EmbeddingSettings())

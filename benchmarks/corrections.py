@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from dataflow_assets.model_settings import CorrectionSettings
 from dataflow_assets.models.typos import TyposCorrector
 from dataflow_assets.records import text_hash
-from dataflow_assets.settings import CorrectionSettings
 from dataflow_assets.stages.correct import ChunkText, correct_chunks
 
 SETTINGS = CorrectionSettings(model="local")

@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import click
 import dagster as dg
 
 from dataflow_assets.assets.declaration import CONFIGURATION
@@ -28,8 +31,9 @@ from dataflow_assets.flow.evaluate import golden_questions
 from dataflow_assets.flow.library_run import Progress
 from dataflow_assets.flow.paid import check_paid_models
 from dataflow_assets.flow.state import read_state
+from dataflow_assets.flow.status import documents_told
 from dataflow_assets.home import home_path, prepare_dagster_home
-from dataflow_assets.printing import print_table
+from dataflow_assets.printing import counted, print_table, shortest
 from dataflow_assets.resources import Workspace
 from dataflow_assets.runs import end_dead_runs, process_tags
 
@@ -39,6 +43,8 @@ INTERRUPTED = "DagsterExecutionInterruptedError"
 PROGRESS = "DATAFLOW_PROGRESS"
 """Names a file in which the command notes what it is doing, as JSON; for programs that start it."""
 NOTE_SECONDS = 0.25
+STOP_SECONDS = 8.0
+"""For which a library's process may put its things away when it is told to stop."""
 COUNTED = ("new", "changed", "unchanged", "deleted", "failed", "seconds", "cost_usd")
 
 
@@ -64,11 +70,11 @@ def run_libraries(
         golden_questions(name, catalog.library(name), catalog.folder)
     prepare_dagster_home(home_path())
     if jobs > 1 and len(names) > 1:
-        with ThreadPoolExecutor(jobs) as pool:
-            told = list(pool.map(lambda name: _run_apart(name, accept_deletes), names))
-        outcomes = dict(zip(names, told, strict=True))
+        outcomes = _Apart(accept_deletes).run(names, jobs)
     else:
         outcomes = _run_here(catalog, names, accept_deletes=accept_deletes, show=show)
+    for name, outcome in outcomes.items():
+        outcome |= documents_told(home_path(), name, reported="quality_report" in outcome["stages"])
     return {"libraries": outcomes, "seconds": round(time.monotonic() - started, 3)}
 
 
@@ -157,20 +163,79 @@ def _failure(result: dg.ExecuteInProcessResult) -> tuple[str | None, bool]:
     return None, False
 
 
-def _run_apart(name: str, accept_deletes: bool) -> dict[str, Any]:
-    words = [sys.executable, "-m", "dataflow_assets.cli", "run", name, "--json"]
-    if accept_deletes:
-        words.append("--accept-deletes")
-    done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - our own interpreter, no shell
+class _Apart:
+    """Runs in processes of their own, which end when this one is told to."""
+
+    def __init__(self, accept_deletes: bool) -> None:
+        self._accept_deletes = accept_deletes
+        self._lock = threading.Lock()
+        self._processes: list[subprocess.Popen[str]] = []
+        self._stopping = False
+
+    def run(self, names: Sequence[str], jobs: int) -> dict[str, Any]:
+        """Run libraries, so many at a time; a signal to stop stops them all."""
+        with _interruptible(), ThreadPoolExecutor(jobs) as pool:
+            try:
+                return dict(zip(names, pool.map(self._run, names), strict=True))
+            except KeyboardInterrupt:
+                self._stop()
+                raise
+
+    def _run(self, name: str) -> dict[str, Any]:
+        words = [sys.executable, "-m", "dataflow_assets.cli", "run", name, "--json"]
+        if self._accept_deletes:
+            words.append("--accept-deletes")
+        with self._lock:
+            if self._stopping:
+                return {}
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,  # Ctrl-C in a terminal reaches this process alone, which tells them once
+            )
+            self._processes.append(process)
+        said, errors = process.communicate()
+        try:
+            outcome: dict[str, Any] = json.loads(said)["libraries"][name]
+        except (ValueError, KeyError):
+            lines = errors.strip().splitlines()
+            if process.returncode == 2:
+                raise ConfigurationError("\n".join(lines)) from None
+            message = lines[-1] if lines else f"Its process ended with status {process.returncode}."
+            outcome = {"status": "failed", "run_id": None, "message": message, "withheld_deletes": 0, "stages": {}}
+        return outcome
+
+    def _stop(self) -> None:
+        """Tell all of them to stop; one that is not done in time is killed: what it stored is whole."""
+        with self._lock:
+            self._stopping = True
+        try:
+            for process in self._processes:
+                process.terminate()
+            until = time.monotonic() + STOP_SECONDS
+            for process in self._processes:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, until - time.monotonic()))
+        finally:
+            for process in self._processes:
+                process.kill()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have whatever tells this process to end interrupt it, as Ctrl-C does; what is to be ignored stays ignored."""
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+        before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:
-        outcome: dict[str, Any] = json.loads(done.stdout)["libraries"][name]
-    except (ValueError, KeyError):
-        said = done.stderr.strip().splitlines()
-        if done.returncode == 2:
-            raise ConfigurationError("\n".join(said)) from None
-        message = said[-1] if said else f"Its process ended with status {done.returncode}."
-        outcome = {"status": "failed", "run_id": None, "message": message, "withheld_deletes": 0, "stages": {}}
-    return outcome
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _merged(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -261,3 +326,19 @@ def print_outcome(answer: dict[str, Any]) -> None:
             told = [f"{counts[c]:,}" for c in ("new", "changed", "unchanged", "deleted", "failed")]
             rows.append([name, stage, *told, f"{counts['seconds']:.2f}"])
     print_table(["library", "stage", "new", "changed", "unchanged", "deleted", "failed", "seconds"], rows, numbers=6)
+    for name, outcome in answer["libraries"].items():
+        if said := _documents(outcome):
+            click.echo(f"{name}: {said}")
+
+
+def _documents(outcome: dict[str, Any]) -> str:
+    """Say what became of a library's documents, where there is more to say than the table does; and where the report is."""
+    bad = []
+    if outcome["rejected"]:
+        bad.append(f"{outcome['rejected']:,} of {counted(outcome['documents'], 'document')} rejected")
+    if outcome["duplicates"]:
+        bad.append(counted(outcome["duplicates"], "duplicate"))
+    told = [f"{', '.join(bad)}."] if bad else []
+    if outcome["report"] and (bad or outcome["stages"]["quality_report"]["new"]):
+        told.append(f"{'The report says why:' if bad else 'the report is'} {shortest(outcome['report'])}")
+    return " ".join(told)

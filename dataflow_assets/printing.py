@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,16 @@ def cell(value: Any) -> str:
     """Give a value of a table, shortened."""
     text = "" if value is None else str(value)
     return text if len(text) <= 200 else text[:197] + "..."
+
+
+def counted(count: int, thing: str) -> str:
+    """Give a number with what it counts: `1 document`, `12 documents`."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
+def shortest(path: str) -> str:
+    """Give a path relative to the current folder where that is shorter."""
+    return min(os.path.relpath(path), path, key=len)
 
 
 def say(text: str) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
-from dataflow_assets.settings import DocType, Severity
+from dataflow_assets.settings_base import DocType, Severity
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,9 +1,14 @@
-"""What all settings have in common, and how they say that values do not go together."""
+"""What all settings have in common: their base, the words that several of them take, and how they say what does not go together."""
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
+
+DocType: TypeAlias = Literal["reference", "tutorial", "guide", "example", "changelog", "message", "other"]
+Severity: TypeAlias = Literal["critical", "error", "warning"]
 
 
 class Settings(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,9 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     assert done.returncode == 0, done.stderr
     (outcome,) = json.loads(done.stdout)["libraries"].values()
     assert outcome["status"] == "ok"
-    assert set(outcome) == {"status", "run_id", "message", "withheld_deletes", "stages"}
+    assert set(outcome) == {
+        "status", "run_id", "message", "withheld_deletes", "stages", "documents", "rejected", "duplicates", "report",
+    }  # fmt: skip
     assert outcome["stages"]["chunks"]["new"] == 3
     return command
 
@@ -80,6 +83,8 @@ def test_status_and_sql(command: Command) -> None:
     told = json.loads(command("status", "--json").stdout)["libraries"]["fruit"]
     assert (told["points"], told["rows"]["chunks"], told["retired"], told["last_run"]["status"]) == (3, 3, False, "ok")
     assert json.loads(command("sql", "SELECT count(*) AS n FROM chunks", "--json").stdout) == [{"n": 3}]
+    shown = command("status").stdout
+    assert len(re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", shown)) == 2, "the last change and the last listing"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +111,9 @@ def test_a_wrong_call_is_status_2_and_a_sentence(command: Command, words: tuple[
 
 def test_the_catalog_commands(command: Command) -> None:
     assert json.loads(command("catalog", "schema").stdout)["$schema"].startswith("https://json-schema.org")
-    assert command("catalog", "check").returncode == 0
+    checked = command("catalog", "check")
+    assert checked.returncode == 0
+    assert "1 library (fruit)" in checked.stdout
     good = (command.root / "catalog.yaml").read_text()
     try:
         command.catalog(

@@ -13,7 +13,7 @@ ROOT = Path(dataflow_assets.__file__).parent
 FLOORS = [
     {"__init__", "errors", "known_models", "media_types", "processes"},
     {"settings_base"},
-    {"source_settings"},
+    {"source_settings", "model_settings"},
     {"settings", "records"},
     {"catalog_schema"},
     {"catalog"},
@@ -46,6 +46,7 @@ FREE_OF_DAGSTER = {
     "media_types",
     "settings_base",
     "source_settings",
+    "model_settings",
     "workers",
     "errors",
     "commands",

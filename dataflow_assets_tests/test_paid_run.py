@@ -586,6 +586,7 @@ def test_a_wrong_key_costs_one_call_keeps_what_is_stored_and_stops_no_other_libr
         told = shop.command("run", "--json")
     assert told.status == 2
     assert "anthropic does not accept the key" in told.err
+    assert "Set the right one in ANTHROPIC_API_KEY" in told.err
     assert "wrong-secret" not in told.out + told.err
     assert "Traceback" not in told.err
     outcomes = told.json["libraries"]
@@ -601,6 +602,7 @@ def test_a_wrong_key_costs_one_call_keeps_what_is_stored_and_stops_no_other_libr
         told = shop.command("run", "paid")
     assert told.status == 2
     assert "voyage does not accept the key" in told.err
+    assert "Set the right one in VOYAGE_API_KEY" in told.err
     assert [call.status for call in only(services, "embeddings")] == [401]
     assert shop.rows("SELECT status, count(*) FROM corrections WHERE library = 'paid' GROUP BY 1 ORDER BY 1") == [
         ("corrected", 10),

@@ -8,13 +8,10 @@ import sys
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from dataflow_assets.model_settings import CorrectionSettings, EmbeddingSettings, LimitSettings, PriceSettings
 from dataflow_assets.settings import (
     ChunkingSettings,
-    CorrectionSettings,
-    EmbeddingSettings,
     LibrarySettings,
-    LimitSettings,
-    PriceSettings,
     ReadingSettings,
     SearchSettings,
     ValidationSettings,

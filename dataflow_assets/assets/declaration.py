@@ -134,6 +134,8 @@ class Rule:
     """SQL of the rows that break the rule, or of those among the rows changed by this run."""
     blocking: bool = False
     """Whether what is further down must not be made of such rows."""
+    figures: Callable[[LibraryRun], str] | None = None
+    """SQL of the one row, if any, whose columns say beside the verdict how near it was."""
 
 
 def checks_of(
@@ -196,8 +198,14 @@ def _verdict(connection: "duckdb.DuckDBPyConnection", asset: str, rule: Rule, ru
         passed=broken == 0,
         severity=dg.AssetCheckSeverity.ERROR if rule.blocking else dg.AssetCheckSeverity.WARN,
         description=f"{broken} rows, such as {', '.join(sample)}" if broken else None,
-        metadata={"rows": broken},
+        metadata={"rows": broken, **(_figures(connection, rule.figures(run)) if rule.figures else {})},
     )
+
+
+def _figures(connection: "duckdb.DuckDBPyConnection", query: str) -> dict[str, Any]:
+    found = connection.execute(query)
+    names = [column[0] for column in found.description or ()]
+    return dict(zip(names, found.fetchone() or (), strict=False))
 
 
 def changed(run: LibraryRun, table: str = "") -> str:

@@ -1,14 +1,16 @@
 """`quality_report`: what the run made, for a person to judge."""
 
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
 
 from dataflow_assets.assets.declaration import Rule, checks_of, library_asset, materialize
+from dataflow_assets.flow.library_run import LibraryRun
 from dataflow_assets.flow.report import report
 from dataflow_assets.records import QualityReport
 from dataflow_assets.resources import Workspace
-from dataflow_assets.warehouse.changes import Changes
+from dataflow_assets.warehouse.changes import Changes, literal
 from dataflow_assets.warehouse.io_manager import Rows
 
 
@@ -31,17 +33,25 @@ def _metadata(changes: Changes) -> dict[str, Any]:
     return told
 
 
+GOOD_ENOUGH = 0.5
+
+
+def _newest(columns: str, where: str = "true") -> Callable[[LibraryRun], str]:
+    """Give the SQL of columns of the library's newest report, where it is like that."""
+    return lambda run: (
+        f"SELECT {columns} FROM (SELECT * FROM quality_reports WHERE library = {literal(run.library)} "
+        f"ORDER BY generated_at DESC LIMIT 1) WHERE {where}"
+    )
+
+
 quality_report_checks = checks_of(
     "quality_report",
     [
         Rule(
             "good_enough",
-            "The library's overall score is at least 0.5.",
-            lambda run: (
-                "SELECT run_id FROM (SELECT run_id, overall_score, documents FROM quality_reports "
-                f"WHERE library = '{run.library}' ORDER BY generated_at DESC LIMIT 1) "
-                "WHERE documents > 0 AND overall_score < 0.5"
-            ),
+            f"The library's overall score is at least {GOOD_ENOUGH}.",
+            _newest("run_id", f"documents > 0 AND overall_score < {GOOD_ENOUGH}"),
+            figures=_newest(f"round(overall_score, 4) AS overall_score, {GOOD_ENOUGH}::DOUBLE AS threshold"),
         ),
     ],
 )

@@ -11,7 +11,7 @@ from dataflow_assets.catalog_schema import json_schema
 from dataflow_assets.commands.options import as_json, named_catalog
 from dataflow_assets.errors import CatalogError, ConfigurationError
 from dataflow_assets.home import home_path, open_index
-from dataflow_assets.printing import cell, print_json, print_table, say, say_all
+from dataflow_assets.printing import cell, counted, print_json, print_table, say, say_all
 from dataflow_assets.warehouse.store import Warehouse
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def status(as_json: bool) -> None:
     print_table(
         ["library", "source", "last listing (UTC)", "items", "not fetched", "last error"],
         [
-            [name, one["type"] or "", one["listed_at"] or "never", f"{one['listed'] or 0:,}", f"{one['items_failed']:,}",
+            [name, one["type"] or "", (one["listed_at"] or "never").replace("T", " "), f"{one['listed'] or 0:,}", f"{one['items_failed']:,}",
              one["error"] or ""]
             for name, told in answer["libraries"].items()
             if (one := told["source"])["type"] or one["listed_at"]
@@ -80,18 +80,26 @@ def status(as_json: bool) -> None:
         if told["last_run"] and told["last_run"]["message"]:
             say(f"{name}: {told['last_run']['message']}")
         if told["waiting_documents"]:
-            say(f"{name}: {told['waiting_documents']:,} documents have pages that wait to be read by a model.")
+            say(
+                f"{name}: {_they(told['waiting_documents'], 'document', 'has', 'have')} pages that wait to be read by a model."
+            )
         if told.get("waiting"):
-            say(f"{name}: {told['waiting']:,} chunks wait for a budget or a batch.")
+            say(f"{name}: {_they(told['waiting'], 'chunk', 'waits', 'wait')} for a budget or a batch.")
         for batch in told.get("batches", ()):
             named = batch["batch_id"] or "A batch"
-            say(f"{name}: {named} is being answered since {batch['sent_at']} UTC ({batch['requests']:,} requests).")
+            say(
+                f"{name}: {named} is being answered since {batch['sent_at']} UTC ({counted(batch['requests'], 'request')})."
+            )
         if told.get("held_usd"):
             say(
                 f"{name}: {told['held_usd']:.4f} USD may have been billed besides, for answers that were lost on the way."
             )
         if told["retired"]:
             say(f"{name}: no longer in the catalog; it is kept, and searchable, until `dataflow forget {name}`.")
+
+
+def _they(count: int, thing: str, one_does: str, many_do: str) -> str:
+    return f"{counted(count, thing)} {one_does if count == 1 else many_do}"
 
 
 def _left(told: Mapping[str, Any]) -> str:
@@ -145,7 +153,8 @@ def catalog_check(as_json: bool) -> None:
     if as_json:
         print_json({"ok": True, "problems": [], "notes": list(found.notes), "libraries": list(found.libraries)})
     else:
-        click.echo(f"{found.path} is right: {len(found.libraries)} libraries ({', '.join(found.libraries) or 'none'}).")
+        count = "1 library" if len(found.libraries) == 1 else f"{len(found.libraries):,} libraries"
+        click.echo(f"{found.path} is right: {count} ({', '.join(found.libraries) or 'none'}).")
         say_all(found.notes)
 
 
@@ -167,4 +176,6 @@ def forget(library: str, as_json: bool) -> None:
     if as_json:
         print_json({"library": library, "removed": removed})
     else:
-        click.echo(f"{library} is forgotten: {removed['raw_documents']} documents, {removed['chunks']} chunks.")
+        click.echo(
+            f"{library} is forgotten: {counted(removed['raw_documents'], 'document')}, {counted(removed['chunks'], 'chunk')}."
+        )

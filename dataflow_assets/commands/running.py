@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from dataflow_assets.flow.plan import Plan, StagePlan
     from dataflow_assets.settings import LibrarySettings
 
+QUIET_DAGSTER = (
+    "import runpy, warnings; from dagster import SupersessionWarning; "
+    "warnings.simplefilter('ignore', SupersessionWarning); runpy.run_module('dagster', run_name='__main__', alter_sys=True)"
+)
+"""`python -m dagster`, which begins with a warning that there is another command for what was asked for: not for whoever asked us.
+
+Python imports no category of a package for `-W`."""
+
 
 @click.command()
 @library_arguments
@@ -131,9 +139,9 @@ def dev(port: int, host: str) -> None:
     hear_signals()
     prepare_dagster_home(home_path())
     os.environ["DATAFLOW_HOME"], os.environ["DATAFLOW_CATALOG"] = str(home_path()), str(catalog_path())
-    words = ["dagster", "dev", "-m", "dataflow_assets.definitions", "-p", str(port), "-h", host]
+    words = ["dev", "-m", "dataflow_assets.definitions", "-p", str(port), "-h", host]
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", *words])  # noqa: S606 - our own interpreter, no shell
+    os.execv(sys.executable, [sys.executable, "-c", QUIET_DAGSTER, *words])  # noqa: S606 - our own interpreter, no shell
 
 
 def hear_signals() -> None:

@@ -144,10 +144,10 @@ def evaluate(libraries: tuple[str, ...], golden: Path | None, k: int | None, as_
         print_json(answer)
     else:
         print_table(
-            ["library", "generation", "", "questions", "recall", "MRR", "nDCG"],
+            ["library", "generation", "", "from", "questions", "recall", "MRR", "nDCG"],
             [
-                [name, one["generation"], one["state"], f"{one['questions']:,}", f"{one['recall']:.3f}",
-                 f"{one['mrr']:.3f}", f"{one['ndcg']:.3f}"]
+                [name, one["generation"], one["state"], told["questions"]["kind"], f"{one['questions']:,}",
+                 f"{one['recall']:.3f}", f"{one['mrr']:.3f}", f"{one['ndcg']:.3f}"]
                 for name, told in answer["libraries"].items()
                 for one in told["generations"]
             ],

@@ -21,12 +21,13 @@ from dataflow_assets.flow.booking import book_calls
 from dataflow_assets.flow.generation_memory import read_memory
 from dataflow_assets.flow.paid import budget_of, credential_problem, language_model, open_ledger, pace_of, price_of
 from dataflow_assets.known_models import provider_of
+from dataflow_assets.model_settings import CorrectionSettings
 from dataflow_assets.models.asking import Asking
 from dataflow_assets.models.examiner import ExamQuestion, Written, judge
 from dataflow_assets.models.ledger import Ledger
 from dataflow_assets.models.prices import price_known
 from dataflow_assets.models.question import Account, Manners, Tally
-from dataflow_assets.settings import CorrectionSettings, LibrarySettings
+from dataflow_assets.settings import LibrarySettings
 from dataflow_assets.stages.evaluation import Questions, written_items
 from dataflow_assets.stages.excerpts import MOST, READ_CHARACTERS, Excerpt, choose, excerpts, in_order
 from dataflow_assets.warehouse.changes import literal

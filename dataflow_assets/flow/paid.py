@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dataflow_assets.errors import CredentialError, PriceUnknown
 from dataflow_assets.known_models import VOYAGE_MODELS, VOYAGE_REQUESTS_PER_MINUTE, provider_of
+from dataflow_assets.model_settings import CorrectionSettings, EmbeddingSettings, PriceSettings
 from dataflow_assets.models.asking import Asking, Tag
 from dataflow_assets.models.base import Kind, LanguageModel, Usage, VectorModel
 from dataflow_assets.models.editor import CorrectionQuestion, LanguageModelCorrector
@@ -21,7 +22,7 @@ from dataflow_assets.models.pace import Pace
 from dataflow_assets.models.prices import cost_usd, price_known
 from dataflow_assets.models.question import Account, Check, Manners, Parked, Tally
 from dataflow_assets.models.vectors import PaidEmbedder, VectorQuestion
-from dataflow_assets.settings import CorrectionSettings, EmbeddingSettings, LibrarySettings, PriceSettings
+from dataflow_assets.settings import LibrarySettings
 
 READS_PAGES = Manners(concurrency=5, max_concurrency=32, retries=3, timeout_seconds=120.0)
 """How pages are shown to a model: a page full of small print takes it half a minute to write down."""

@@ -204,6 +204,35 @@ def _month() -> dt.datetime:
     return now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
+def documents_told(home: Path, library: str, *, reported: bool) -> dict[str, Any]:
+    """Tell what became of a library's documents, and where that is explained.
+
+    Args:
+        home: The home.
+        library: The library, with all of its buckets.
+        reported: Whether the newest report tells of these documents; a run that failed left an older one.
+
+    Returns:
+        `documents`, of which so many are `rejected` and `duplicates`, and `report`: the path of the newest one, or None.
+    """
+    with Warehouse(home).reading() as connection:
+        found = connection.execute(
+            "SELECT count(*), count(*) FILTER (status = 'rejected'), count(*) FILTER (status = 'duplicate') "
+            "FROM validated_documents WHERE library = ?",
+            [library],
+        ).fetchone()
+        newest = connection.execute(
+            "SELECT report_path FROM quality_reports WHERE library = ? ORDER BY generated_at DESC LIMIT 1", [library]
+        ).fetchone()
+    documents, rejected, duplicates = found or (0, 0, 0)
+    return {
+        "documents": documents,
+        "rejected": rejected,
+        "duplicates": duplicates,
+        "report": str(home / newest[0]) if newest and reported else None,
+    }
+
+
 def libraries_in(warehouse: Warehouse) -> set[str]:
     """Name the libraries that have rows."""
     with warehouse.reading() as connection:

@@ -518,10 +518,7 @@ class Asking(Generic[Tag]):
     async def _cannot(self, call: _Call[Tag], failure: CallFailed) -> None:
         """Deal with a call that will not do as it is."""
         if failure.kind == "credential":
-            self._fatal = self._fatal or CredentialError(
-                f"{self._question.provider} does not accept the key: {failure}. Set the right one and run again; what was "
-                "stored stays."
-            )
+            self._fatal = self._fatal or CredentialError(failure.refused_key(self._question.provider))
             self._stop = self._stop or Outcome("failed", reason=str(self._fatal))
         elif failure.kind == "payment":
             self._stop = self._stop or Outcome(

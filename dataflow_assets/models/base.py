@@ -363,6 +363,7 @@ class CallFailed(ModelError):
         status: HTTP status, where there was one.
         allowance: What the service said of its limits.
         usage: What it says it bills, where an answer came that is none.
+        key_place: Where the key that was sent lies, such as ANTHROPIC_API_KEY, unless the message says so.
     """
 
     def __init__(
@@ -374,6 +375,7 @@ class CallFailed(ModelError):
         status: int | None = None,
         allowance: Allowance | None = None,
         usage: Usage | None = None,
+        key_place: str | None = None,
     ) -> None:
         super().__init__(message)
         self.kind: Failure = kind
@@ -381,3 +383,9 @@ class CallFailed(ModelError):
         self.status = status
         self.allowance = allowance or Allowance()
         self.usage = usage
+        self.key_place = key_place
+
+    def refused_key(self, provider: str) -> str:
+        """Say what to do where the service does not accept the key."""
+        where = f" in {self.key_place}" if self.key_place else ""
+        return f"{provider} does not accept the key: {self}. Set the right one{where} and run again; what was stored stays."

@@ -352,10 +352,7 @@ class CheapLane:
 
     def _raise_if_fatal(self, failure: CallFailed) -> None:
         if failure.kind == "credential":
-            raise CredentialError(
-                f"{self._question.provider} does not accept the key: {failure}. Set the right one and run again; what was "
-                "stored stays."
-            ) from None
+            raise CredentialError(failure.refused_key(self._question.provider)) from None
         if failure.kind == "invalid":
             raise ConfigurationError(f"{self._question.provider} refuses what it is asked: {failure}") from None
 

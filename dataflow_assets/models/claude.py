@@ -81,11 +81,12 @@ def credential_problem() -> str | None:
     if key is None:
         return f"There is no key for Claude: set the environment variable {KEY}."
     fault = fault_of(key)
-    return (
-        f"The key for Claude in the environment variable {KEY if key_from((KEY,)) else TOKEN} {fault}."
-        if fault
-        else None
-    )
+    return f"The key for Claude in the environment variable {_key_variable()} {fault}." if fault else None
+
+
+def _key_variable() -> str:
+    """Name the variable that the key in use is in."""
+    return KEY if key_from((KEY,)) else TOKEN
 
 
 class ClaudeModel:
@@ -370,12 +371,14 @@ def _failure(error: Exception) -> CallFailed:
 
     if isinstance(error, anthropic.APIStatusError):
         said = _said(error)
+        kind = _kind(error, said)
         return CallFailed(
-            _kind(error, said),
+            kind,
             f"HTTP status {error.status_code}: {said}" if said else f"HTTP status {error.status_code}",
             retry_after=retry_after(error.response.headers),
             status=error.status_code,
             allowance=_allowance(error.response.headers),
+            key_place=_key_variable() if kind == "credential" else None,
         )
     cause = error.__cause__ if isinstance(error, anthropic.APIConnectionError) and error.__cause__ else error
     if isinstance(cause, (httpx2.UnsupportedProtocol, httpx2.InvalidURL, httpx2.LocalProtocolError)):

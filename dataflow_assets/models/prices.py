@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
+from dataflow_assets.model_settings import PriceSettings
 from dataflow_assets.models.base import Usage
-from dataflow_assets.settings import PriceSettings
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider

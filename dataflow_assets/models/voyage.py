@@ -50,6 +50,11 @@ def credential_problem() -> str | None:
     return f"The key for Voyage from the environment variable {KEY_PATH if path else KEY} {fault}." if fault else None
 
 
+def _key_place() -> str:
+    """Name where the key in use lies."""
+    return f"the file that {KEY_PATH} names" if os.environ.get(KEY_PATH, "").strip() else KEY
+
+
 class VoyageModel:
     """One embedding model of Voyage's.
 
@@ -327,6 +332,7 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes) -> CallFailed
         f"HTTP status {status}: {said}" if said else f"HTTP status {status}",
         retry_after=retry_after(headers),
         status=status,
+        key_place=_key_place() if kind == "credential" else None,
     )
 
 

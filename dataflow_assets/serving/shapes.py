@@ -15,7 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dataflow_assets.search.results import LibraryInfo, Passage, SearchResult, Understood
 from dataflow_assets.search.searcher import MAX_QUERY
-from dataflow_assets.settings import LIBRARY_NAME, DocType
+from dataflow_assets.settings import LIBRARY_NAME
+from dataflow_assets.settings_base import DocType
 
 MAX_WINDOW = 200_000
 """Code points of a document that one answer holds."""

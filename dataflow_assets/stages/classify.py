@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from dataflow_assets.settings import DocType
+from dataflow_assets.settings_base import DocType
 from dataflow_assets.stages.readers.names import readable_name
 
 DOC_TYPES: tuple[DocType, ...] = get_args(DocType)

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from dataflow_assets.model_settings import CorrectionSettings
 from dataflow_assets.models.base import Asked, Corrector, Edits, Proposal
 from dataflow_assets.records import Correction
-from dataflow_assets.settings import CorrectionSettings
 from dataflow_assets.stages.guard import (
     Edit,
     Span,

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from dataflow_assets.model_settings import EmbeddingSettings
 from dataflow_assets.models.base import Asked
 from dataflow_assets.records import Embedding, Finding
-from dataflow_assets.settings import EmbeddingSettings, Severity
+from dataflow_assets.settings_base import Severity
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,7 +17,8 @@ from typing import Any
 from dataflow_assets.errors import ReadError
 from dataflow_assets.media_types import UNKNOWN, media_type_of
 from dataflow_assets.records import ReadDocument
-from dataflow_assets.settings import DocType, ReadingSettings
+from dataflow_assets.settings import ReadingSettings
+from dataflow_assets.settings_base import DocType
 from dataflow_assets.stages.classify import find_doc_type, find_tags
 from dataflow_assets.stages.language import UNDETERMINED, detect, language_code
 from dataflow_assets.stages.readers.item import Item, Reading

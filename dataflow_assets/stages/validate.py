@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dataflow_assets.records import Finding, ReadDocument, ValidatedDocument, sections_json, text_hash
-from dataflow_assets.settings import Severity, ValidationSettings
+from dataflow_assets.settings import ValidationSettings
+from dataflow_assets.settings_base import Severity
 from dataflow_assets.stages.readers.front_matter import json_value
 from dataflow_assets.stages.readers.names import last_part, readable_name
 

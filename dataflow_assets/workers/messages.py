@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import Any, TypeVar, cast, get_args
 
 from dataflow_assets.records import Finding, ReadDocument, Section
-from dataflow_assets.settings import DocType, Severity
+from dataflow_assets.settings_base import DocType, Severity
 from dataflow_assets.workers.frames import MalformedMessage
 
 _MARKUPS = frozenset(("text", "markdown", "rst", "messages"))

@@ -13,6 +13,7 @@ import pytest
 
 from dataflow_assets.errors import ConfigurationError, CredentialError
 from dataflow_assets.flow.paid import paid_embedder
+from dataflow_assets.model_settings import EmbeddingSettings
 from dataflow_assets.models.asking import Asking
 from dataflow_assets.models.base import Asked
 from dataflow_assets.models.claude import ClaudeModel
@@ -21,7 +22,7 @@ from dataflow_assets.models.ledger import Budget, Learned, Ledger
 from dataflow_assets.models.pace import Pace
 from dataflow_assets.models.prices import cost_usd
 from dataflow_assets.models.question import Account, Check, Manners, Outcome, Tally
-from dataflow_assets.settings import EmbeddingSettings, LibrarySettings
+from dataflow_assets.settings import LibrarySettings
 from dataflow_assets.source_settings import FilesSource
 from dataflow_assets_tests.loopback import KEY, Call, Loopback, Trouble, vector_of
 

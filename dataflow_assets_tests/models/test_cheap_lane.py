@@ -209,6 +209,7 @@ def test_a_busy_service_takes_the_batch_later_and_a_wrong_key_stops_the_run(
         told = shop.command("run")
     assert told.status == 2
     assert "does not accept the key" in told.err
+    assert "Set the right one in ANTHROPIC_API_KEY" in told.err
     assert len(services.calls) == 1
     assert ledger(shop, "SELECT count(*) FROM claims") == [(0,)]
     services.trouble = lambda number, call: (

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from dataflow_assets.flow.paid import open_ledger, paid_corrector, paid_embedder
+from dataflow_assets.model_settings import CorrectionSettings, EmbeddingSettings, PriceSettings
 from dataflow_assets.models import asking
 from dataflow_assets.models.asking import Tally
 from dataflow_assets.models.base import (
@@ -37,7 +38,7 @@ from dataflow_assets.models.pydantic_ai import OtherEmbedder, OtherModel
 from dataflow_assets.models.typos import TyposCorrector
 from dataflow_assets.models.voyage import VoyageModel, VoyageReranker
 from dataflow_assets.models.wordllama import WordLlamaEmbedder
-from dataflow_assets.settings import CorrectionSettings, EmbeddingSettings, LibrarySettings, PriceSettings
+from dataflow_assets.settings import LibrarySettings
 from dataflow_assets.source_settings import FilesSource
 from dataflow_assets_tests.loopback import KEY, VOYAGE_KEY, Loopback, Trouble, vector_of
 

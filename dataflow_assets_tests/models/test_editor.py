@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import dataflow_assets
 from dataflow_assets.flow.paid import correction_question, open_ledger, paid_corrector
+from dataflow_assets.model_settings import CorrectionSettings, PriceSettings
 from dataflow_assets.models.asking import Fault, Tally
 from dataflow_assets.models.base import Asked, CallFailed, Completion, Prompt, Usage
 from dataflow_assets.models.editor import (
@@ -28,7 +29,7 @@ from dataflow_assets.models.editor import (
     system_prompt,
 )
 from dataflow_assets.models.ledger import Learned
-from dataflow_assets.settings import CorrectionSettings, LibrarySettings, PriceSettings
+from dataflow_assets.settings import LibrarySettings
 from dataflow_assets.source_settings import FilesSource
 from dataflow_assets_tests.loopback import TYPOS, Loopback, Trouble, edits_of
 

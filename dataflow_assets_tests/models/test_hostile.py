@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from dataflow_assets.flow.paid import open_ledger, paid_corrector
+from dataflow_assets.model_settings import CorrectionSettings, PriceSettings
 from dataflow_assets.models.asking import Tally
 from dataflow_assets.models.base import Asked, Edits, Objection, Proposal
 from dataflow_assets.records import Correction, text_hash
-from dataflow_assets.settings import CorrectionSettings, LibrarySettings, PriceSettings
+from dataflow_assets.settings import LibrarySettings
 from dataflow_assets.source_settings import FilesSource
 from dataflow_assets.stages.correct import ChunkText, correct_chunks
 from dataflow_assets.stages.guard import protected_pieces

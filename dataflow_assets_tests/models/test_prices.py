@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflow_assets.known_models import CLAUDE_MODELS, RERANK_MODELS, VOYAGE_MODELS
+from dataflow_assets.model_settings import PriceSettings
 from dataflow_assets.models.base import Usage
 from dataflow_assets.models.prices import cost_usd, price_known
-from dataflow_assets.settings import PriceSettings
 
 MILLION = 1_000_000
 HAIKU = ("anthropic", "claude-haiku-4-5")

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from dataflow_assets.model_settings import CorrectionSettings
 from dataflow_assets.models.base import Asked, Edits, Objection, Proposal
 from dataflow_assets.records import Correction, text_hash
-from dataflow_assets.settings import CorrectionSettings
 from dataflow_assets.stages.correct import ChunkText, correct_chunks, located, skip_chunk
 
 LOCAL = CorrectionSettings(model="local")

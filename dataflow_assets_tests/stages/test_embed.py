@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from dataflow_assets.model_settings import EmbeddingSettings
 from dataflow_assets.models.base import Asked, Kind, VectorOf
 from dataflow_assets.records import text_hash
-from dataflow_assets.settings import EmbeddingSettings
 from dataflow_assets.stages.embed import SearchedText, embed_chunks, embedding_issues, reuse_vector, wait_for_correction
 
 DIMENSION = 64

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataflow_assets.model_settings import CorrectionSettings
 from dataflow_assets.models.typos import TyposCorrector
 from dataflow_assets.records import text_hash
-from dataflow_assets.settings import CorrectionSettings
 from dataflow_assets.stages.correct import ChunkText, correct_chunks
 from dataflow_assets.stages.guard import judge
 
