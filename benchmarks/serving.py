@@ -136,11 +136,14 @@ def _payload(n: int, text: str) -> dict[str, object]:
 
 
 def _write(root: Path, chunks: _Chunks, points: int, stop: threading.Event) -> None:
-    """Publish as a run does: a copy of the shard, some points replaced, the pointer swapped; in a process of its own."""
+    """Publish as a run that the service was asked for: a copy of the shard, some points replaced, the pointer swapped.
+
+    In a process of its own, which steps back as such a run does.
+    """
     while not stop.wait(WRITE_SECONDS):
         start = random.randrange(max(1, points - 100))
         code = (
-            f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import serving; from pathlib import Path; "
+            f"import os, sys; os.nice(10); sys.path.insert(0, {str(Path(__file__).parent)!r}); import serving; from pathlib import Path; "
             f"serving._publish(Path({str(root)!r}), serving._Chunks(), range({start}, {start + 100}))"
         )
         subprocess.run([sys.executable, "-c", code], check=True)

@@ -199,12 +199,15 @@ class EdgeReader:
         limit = max(query.limit, query.prefetch)
         wanted = _filter(query)
         first = self._ask([edge.QueryRequest(limit=limit, query=side, filter=wanted) for _, side in sides])
-        # By number: to look up a UUID takes several times as long.
-        named: dict[int, Any] = {point.id.int: point.id for found in first for point in found}  # type: ignore[union-attr]
-        scores: dict[str, dict[int, float]] = {
-            name: {point.id.int: point.score for point in found}  # type: ignore[union-attr]
-            for (name, _), found in zip(sides, first, strict=True)
-        }
+        # The engine makes a UUID each time that a point's id is looked at, and to look one up takes longer than a number.
+        named: dict[int, Any] = {}
+        scores: dict[str, dict[int, float]] = {}
+        for (name, _), found in zip(sides, first, strict=True):
+            mine = scores[name] = {}
+            for point in found:
+                there: Any = point.id
+                named[there.int] = there
+                mine[there.int] = point.score
         lacking = [
             (name, side, missing)
             for name, side in sides

@@ -24,7 +24,7 @@ LOOKED_AT = 20_000
 """Characters of a chunk that are looked at."""
 MAX_WORDS = 32
 """Words of a question that are looked for."""
-MAX_PLACES = 50
+MAX_PLACES = 16
 """Places of one word in one text that are looked at."""
 NEAR = 60
 """Characters between words that are near each other: about ten words."""
