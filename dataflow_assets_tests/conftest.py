@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -13,10 +14,15 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from dataflow_assets.catalog import load_catalog
+from dataflow_assets.commands.running import hear_signals
 from dataflow_assets.definitions import build_defs
 from dataflow_assets.index.edge import EdgeIndex
+from dataflow_assets.models import wordllama
 from dataflow_assets.resources import Workspace
 from dataflow_assets.warehouse.store import Warehouse
+
+# A shell that starts the tests in the background has them ignore SIGINT, and Dagster gives SIGTERM whatever SIGINT has.
+hear_signals()
 
 # No test depends on the machine's speed.
 hypothesis_settings.register_profile("house", deadline=None)
@@ -97,6 +103,23 @@ class Project:
 
     def load(self) -> Any:
         return load_catalog(self.catalog_path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_local_model() -> Iterator[None]:
+    """Read the files of the local model once in a process: each run makes an embedder of its own, which would read them again."""
+    read = wordllama._table
+
+    @functools.cache
+    def table(dimension: int) -> Any:
+        vectors = read(dimension)
+        vectors.flags.writeable = False  # it is everybody's
+        return vectors
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wordllama, "_table", table)
+        patch.setattr(wordllama, "_tokenizer", functools.cache(wordllama._tokenizer))
+        yield
 
 
 @pytest.fixture
