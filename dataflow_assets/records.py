@@ -14,8 +14,19 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_origin, get_type_hints
+from dataclasses import Field, asdict, dataclass, field, fields
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    TypeAlias,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from dataflow_assets.settings_base import DocType, Severity
 
@@ -369,13 +380,21 @@ class TextPair:
     input_hash: Annotated[str, Column("VARCHAR", "Version of what made it.", role="trace")]
 
 
-RECORDS: tuple[type, ...] = (
+class Record(Protocol):
+    """A record that has a table."""
+
+    TABLE: ClassVar[str]
+    KEY: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+RECORDS: tuple[type[Record], ...] = (
     RawDocument, ValidatedDocument, TextBands, TextPair, Chunk, Correction, Embedding, IndexedChunk, ModelCall, QualityReport,
 )  # fmt: skip
 """Every record that has a table, in the order of the flow."""
 
 
-def columns_of(record: type) -> dict[str, Column]:
+def columns_of(record: type[Record]) -> dict[str, Column]:
     """Give the columns of a record's table, in order, without `updated_at`, which the warehouse adds."""
     hints = get_type_hints(record, include_extras=True)
     found = {}
@@ -386,7 +405,7 @@ def columns_of(record: type) -> dict[str, Column]:
     return found
 
 
-def arrow_schema(record: type) -> pa.Schema:
+def arrow_schema(record: type[Record]) -> pa.Schema:
     """Give the Arrow schema of a record's table, without `updated_at`."""
     import pyarrow as pa
 
@@ -400,7 +419,7 @@ def arrow_schema(record: type) -> pa.Schema:
     return pa.schema([(name, types[column.sql]) for name, column in columns_of(record).items()])
 
 
-def to_arrow(record: type, rows: Sequence[Any]) -> pa.RecordBatch:
+def to_arrow(record: type[Record], rows: Sequence[Any]) -> pa.RecordBatch:
     """Turn rows of one record into an Arrow batch with `arrow_schema`."""
     import pyarrow as pa
 

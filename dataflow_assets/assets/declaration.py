@@ -10,7 +10,7 @@ import dagster as dg
 from dataflow_assets.errors import ConfigurationError, DataflowError
 from dataflow_assets.flow.library_run import LibraryRun
 from dataflow_assets.partitions import library_partitions
-from dataflow_assets.records import columns_of
+from dataflow_assets.records import Record, columns_of
 from dataflow_assets.resources import Workspace
 from dataflow_assets.warehouse.changes import Changes
 
@@ -32,7 +32,7 @@ GROUP = "library"
 
 
 def library_asset(
-    record: type, kinds: Iterable[str] = ()
+    record: type[Record], kinds: Iterable[str] = ()
 ) -> Callable[[Callable[..., dg.MaterializeResult[Changes]]], dg.AssetsDefinition]:
     """Declare an asset of the flow: partitioned by library, stored by the warehouse's IO manager, described by its record.
 
@@ -55,7 +55,7 @@ def library_asset(
         io_manager_key="warehouse_io",
         metadata={
             "dagster/column_schema": dg.TableSchema(columns=columns),
-            "dagster/table_name": f"main.{record.TABLE}",  # type: ignore[attr-defined]
+            "dagster/table_name": f"main.{record.TABLE}",
         },
     )
 

@@ -40,7 +40,7 @@ def forget(library: str, *, home: Path, warehouse: Warehouse, index: SearchIndex
         with warehouse.transaction() as connection:
             for record in RECORDS:
                 if record is not ModelCall:
-                    table = record.TABLE  # type: ignore[attr-defined]
+                    table = record.TABLE
                     found = connection.execute(f"DELETE FROM {table} WHERE library = {literal(library)}").fetchone()
                     removed[table] = int(found[0]) if found else 0
         memory_path(home, library).unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dataflow_assets.processes import alive, identity_of_this_process
 from dataflow_assets.warehouse.store import now
@@ -77,14 +77,14 @@ def start_state(home: Path, partition: str, run_id: str) -> None:
     write_state(home, partition, state)
 
 
-def end_state(home: Path, partition: str, status: Literal["ok", "incomplete", "failed"], **more: object) -> None:
+def end_state(home: Path, partition: str, status: Literal["ok", "incomplete", "failed"], **more: Any) -> None:
     """Note how the run ended that this process started."""
     state = read_state(home, partition)
     if state is not None and state.status == "running":
         write_state(
             home,
             partition,
-            replace(state, status=status, ended_at=now().isoformat(timespec="seconds"), **more),  # type: ignore[arg-type]
+            replace(state, status=status, ended_at=now().isoformat(timespec="seconds"), **more),
         )
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataflow_assets.records import columns_of
+from dataflow_assets.records import Record, columns_of
 from dataflow_assets.warehouse.store import MEMORY_MB, Warehouse, now
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def bucket_sql(column: str, buckets: int) -> str:
 class Derivation:
     """How the rows of one table follow from the rows above it."""
 
-    record: type
+    record: type[Record]
     """The record of the table that is made."""
     parent: str
     """The column by which rows made belong to a row above: its key, in both."""
@@ -81,7 +81,7 @@ class Derivation:
     @property
     def table(self) -> str:
         """The table that is made."""
-        return str(self.record.TABLE)  # type: ignore[attr-defined]
+        return self.record.TABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Changes:
         details: What a person must know besides.
     """
 
-    record: type
+    record: type[Record]
     scope: Scope
     parent: str
     rows: int
@@ -145,7 +145,7 @@ class Changes:
     @property
     def table(self) -> str:
         """The table that changes."""
-        return str(self.record.TABLE)  # type: ignore[attr-defined]
+        return self.record.TABLE
 
     @property
     def empty(self) -> bool:
@@ -278,7 +278,7 @@ def merge(connection: duckdb.DuckDBPyConnection, changes: Changes) -> Counts:
         What was done. `unchanged` are the rows of the scope that stand as they stood.
     """
     table, parent, scope = changes.table, changes.parent, changes.scope
-    key = str(changes.record.KEY)  # type: ignore[attr-defined]
+    key = changes.record.KEY
     columns = columns_of(changes.record)
     rows_before = _count(connection, f"(SELECT 1 FROM {table} WHERE {scope.where()})")
     new = changed = deleted = 0

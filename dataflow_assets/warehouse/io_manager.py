@@ -67,7 +67,7 @@ class Rows:
     def _query(self) -> str:
         if self.partition is None:
             return f"SELECT * FROM {quoted(self.table)}"
-        if self.table in {record.TABLE for record in RECORDS}:  # type: ignore[attr-defined]
+        if self.table in {record.TABLE for record in RECORDS}:
             condition = Scope(split_partition(self.partition)[0]).where()
         else:
             condition = f"partition_key = {literal(self.partition)}"
@@ -144,7 +144,7 @@ def replace_rows(warehouse: Warehouse, table: str, partition: str | None, rows: 
     Raises:
         WarehouseError: The table is one of the product's own.
     """
-    if table in {record.TABLE for record in RECORDS}:  # type: ignore[attr-defined]
+    if table in {record.TABLE for record in RECORDS}:
         raise WarehouseError(f"The table {table} belongs to dataflow_assets. Give your asset another name.")
     keyed = "" if partition is None else f"{literal(partition)} AS partition_key, "
     select = f"SELECT {keyed}* FROM incoming_rows"

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from dataflow_assets.records import arrow_schema, to_arrow
+from dataflow_assets.records import Record, arrow_schema, to_arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,7 +80,7 @@ def _plain_rows(rows: pa.RecordBatch) -> Iterator[dict[str, Any]]:
 class RowWriter:
     """Writes rows of one record to a Parquet file, batch by batch; no file is made where there are no rows."""
 
-    def __init__(self, path: Path, record: type) -> None:
+    def __init__(self, path: Path, record: type[Record]) -> None:
         self.path = path
         self.rows = 0
         self._record = record

@@ -158,13 +158,13 @@ def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
     for record in RECORDS:
         columns = {name: column.sql for name, column in columns_of(record).items()} | {"updated_at": "TIMESTAMP"}
         listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {record.TABLE} ({listed})")  # type: ignore[attr-defined]
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {record.TABLE} ({listed})")
     for table, name, kind in _missing_columns(connection):
         connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
     for record in RECORDS:
         for name, column in columns_of(record).items():
             said = column.meaning.replace("'", "''")
-            connection.execute(f"COMMENT ON COLUMN {record.TABLE}.{name} IS '{said}'")  # type: ignore[attr-defined]
+            connection.execute(f"COMMENT ON COLUMN {record.TABLE}.{name} IS '{said}'")
     connection.execute("CREATE TABLE IF NOT EXISTS warehouse_version (version INTEGER, migrated_at TIMESTAMP)")
     connection.execute(
         "INSERT INTO warehouse_version SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM warehouse_version WHERE version = ?)",
@@ -179,11 +179,7 @@ def now() -> dt.datetime:
 
 def _missing_columns(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]:
     there = set(connection.execute("SELECT table_name, column_name FROM duckdb_columns()").fetchall())
-    wanted = [
-        (record.TABLE, name, column.sql)  # type: ignore[attr-defined]
-        for record in RECORDS
-        for name, column in columns_of(record).items()
-    ]
+    wanted = [(record.TABLE, name, column.sql) for record in RECORDS for name, column in columns_of(record).items()]
     return [(table, name, kind) for table, name, kind in wanted if (table, name) not in there]
 
 
