@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check format lint types defs dev bench screenshots lock clean
+.PHONY: demo test fuzz check format lint types defs dev bench screenshots lock clean
 
 $(STAMP): setup.cfg pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +24,9 @@ demo: $(STAMP)  ## index the user guide, show what was made, and search it
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+fuzz: $(STAMP)  ## the property tests with other and more inputs each time; takes half an hour
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 -m hypothesis
 
 check: format lint types test defs
 

@@ -24,9 +24,10 @@ from dataflow_assets.warehouse.store import Warehouse
 # A shell that starts the tests in the background has them ignore SIGINT, and Dagster gives SIGTERM whatever SIGINT has.
 hear_signals()
 
-# No test depends on the machine's speed.
-hypothesis_settings.register_profile("house", deadline=None)
-hypothesis_settings.load_profile("house")
+# No test depends on the machine's speed, and what passes once passes again. `make fuzz` looks for what is not known yet.
+hypothesis_settings.register_profile("house", deadline=None, derandomize=True)
+hypothesis_settings.register_profile("fuzz", deadline=None, max_examples=1000, print_blob=True)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

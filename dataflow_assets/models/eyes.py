@@ -34,6 +34,7 @@ from dataflow_assets.known_models import TOKENS_PER_BYTE
 from dataflow_assets.models.base import CallFailed, Completion, LanguageModel, Prompt, Usage
 from dataflow_assets.models.ledger import Learned, key_of
 from dataflow_assets.models.question import Estimate, Fault, Reply
+from dataflow_assets.sqlite_files import SQLITE_FAILURES
 
 logger = logging.getLogger(__name__)
 
@@ -254,7 +255,7 @@ class Pictures:
                 return dict(
                     connection.execute("SELECT page, picture FROM pictures WHERE file = ?", (_file_key(content),))
                 )
-        except sqlite3.Error as error:
+        except SQLITE_FAILURES as error:
             logger.warning("%s cannot be read, so pages are drawn again: %s", self._path, error)
             return {}
 
@@ -266,7 +267,7 @@ class Pictures:
         try:
             with closing(self._open()) as connection, connection:
                 connection.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", rows)
-        except sqlite3.Error as error:
+        except SQLITE_FAILURES as error:
             logger.warning("%s cannot be written, so pages will be drawn again: %s", self._path, error)
 
     def _open(self) -> sqlite3.Connection:

@@ -29,6 +29,7 @@ from typing import Any, Literal, TypeAlias
 from dataflow_assets.errors import ModelError
 from dataflow_assets.models.base import Usage
 from dataflow_assets.processes import alive, identity_of_this_process
+from dataflow_assets.sqlite_files import SQLITE_FAILURES
 
 BUSY_SECONDS = 60.0
 VERSION = 1
@@ -500,7 +501,7 @@ class Ledger:
         with self._lock:
             try:
                 yield self._open()
-            except sqlite3.Error as error:
+            except SQLITE_FAILURES as error:
                 raise ModelError(f"The ledger {self.path} cannot be read: {error}") from error
 
     @contextmanager
@@ -515,7 +516,7 @@ class Ledger:
                     connection.rollback()
                     raise
                 connection.commit()
-            except sqlite3.Error as error:
+            except SQLITE_FAILURES as error:
                 raise ModelError(f"The ledger {self.path} cannot be written: {error}") from error
 
     def _open(self) -> sqlite3.Connection:

@@ -23,9 +23,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dataflow_assets.errors import SourceUnavailable
+from dataflow_assets.sqlite_files import SQLITE_FAILURES
 
 _MAKE = 1
 _BUSY_SECONDS = 30.0
+_FAILURES: tuple[type[Exception], ...] = (*SQLITE_FAILURES, OSError)
 _MOST_WAITING = 4_000_000
 """Bytes that wait to be written at most."""
 _OVERHEAD = 200
@@ -177,12 +179,12 @@ class RecordCache:
         try:
             try:
                 return act(self._opened())
-            except sqlite3.DatabaseError as error:
+            except SQLITE_FAILURES as error:
                 if not _is_damage(error):
                     raise
             self._discard()
             return act(self._opened())
-        except (sqlite3.Error, OSError) as error:
+        except _FAILURES as error:
             raise SourceUnavailable(
                 f"The file {self._path.name} in the library's folder of the home cannot be used: {error}. Free some space, "
                 "make the folder writable, or remove the file: nothing in it is needed. Nothing was deleted."
@@ -216,8 +218,10 @@ class RecordCache:
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
+def _is_damage(error: Exception) -> bool:
     """Tell a file that is no sound database from one that is busy, full or may not be written."""
+    if isinstance(error, UnicodeDecodeError):
+        return True
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return "of this make" in str(error)

@@ -29,6 +29,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.pool import QueuePool
 
 from dataflow_assets.errors import ConfigurationError
+from dataflow_assets.sqlite_files import SQLITE_FAILURES
 
 Row: TypeAlias = Sequence[Any]
 Read: TypeAlias = Callable[[sa.sql.expression.Executable], tuple[Sequence[str], Iterator[Row]]]
@@ -42,6 +43,7 @@ _WRONG_CREDENTIALS = re.compile(
 )
 _ROWS_AT_ONCE = 100
 _STEPS = 10_000
+_FAILURES: tuple[type[Exception], ...] = (SQLAlchemyError, *SQLITE_FAILURES, OSError)
 """Instructions of SQLite between two looks at the clock."""
 
 
@@ -179,7 +181,7 @@ class SqlDatabase:
                     yield lambda statement: self._read(connection, statement)
                 finally:
                     connection.rollback()
-        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        except _FAILURES as error:
             raise DatabaseFailed(self._said(error)) from None
 
     def close(self) -> None:

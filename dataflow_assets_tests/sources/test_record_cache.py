@@ -65,6 +65,23 @@ def test_a_damaged_file_is_begun_anew(tmp_path: Path, damage: bytes) -> None:
     assert again.get("a", "1") == (b"new", None)
 
 
+def test_damage_that_python_cannot_even_tell_of(tmp_path: Path) -> None:
+    """SQLite quotes the damaged schema in its message, and Python fails to decode that."""
+    cache = RecordCache(tmp_path)
+    cache.put("a", "1", b"one")
+    cache.close()
+    path = tmp_path / "records.sqlite"
+    whole = path.read_bytes()
+    damaged = whole.replace(b"contentscontents", b"\x80ontentscontents").replace(b"CREATE TABLE c", b"CREATE TABLE (")
+    assert sum(one != other for one, other in zip(whole, damaged, strict=True)) == 2
+    path.write_bytes(damaged)
+    again = RecordCache(tmp_path)
+    assert again.get("a", "1") is None
+    again.put("a", "1", b"new")
+    again.close()
+    assert RecordCache(tmp_path).get("a", "1") == (b"new", None)
+
+
 @given(st.data())
 def test_no_damage_gives_wrong_bytes(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("cache")
