@@ -14,7 +14,8 @@
     │   ├── WarehouseBusy             another process holds the warehouse for too long
     │   └── DocumentMissing           the document store lost the bytes of a document: they are fetched again
     ├── SearchIndexError              the search index
-    │   └── IndexMissing              no index has been published for that library yet
+    │   ├── IndexMissing              no index has been published for that library yet
+    │   └── IndexOpening              another process opens that index at this moment
     └── ModelError                    a language or embedding model
         └── CallFailed                one call gave no answer (`models.base`)
 
@@ -91,6 +92,10 @@ class SearchIndexError(DataflowError):
 
 class IndexMissing(SearchIndexError):
     """No index has been published yet for a library that was searched."""
+
+
+class IndexOpening(SearchIndexError):
+    """Another process opens an index at this moment, and the caller did not want to wait for it."""
 
 
 class ModelError(DataflowError):

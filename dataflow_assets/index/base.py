@@ -165,15 +165,20 @@ class SearchIndex(Protocol):
             fresh: Start empty in any case.
         """
 
-    def read(self, partition: str, generation: str | None = None) -> AbstractContextManager[IndexReader]:
+    def read(
+        self, partition: str, generation: str | None = None, *, wait: bool = True
+    ) -> AbstractContextManager[IndexReader]:
         """Open a published state of a partition.
 
         Args:
             partition: The partition.
             generation: The name of a generation; the one in use if left out.
+            wait: Whether to wait for another process that opens it. Who has the former state open need not, for the short time
+                in which its writer has not gone on yet.
 
         Raises:
             IndexMissing: Nothing of the kind has been published for the partition.
+            IndexOpening: Another process opens it, and that was not to be waited for.
         """
 
     def published(self, partition: str) -> Publication | None:

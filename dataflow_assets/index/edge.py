@@ -20,15 +20,23 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Set
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
-from dataflow_assets.errors import IndexMissing, SearchIndexError
+from dataflow_assets.errors import IndexMissing, IndexOpening, SearchIndexError
 from dataflow_assets.index.base import Generation, Publication, Use
 from dataflow_assets.index.edge_shard import EdgeReader, EdgeWriter, filesystem, load
+from dataflow_assets.index.page_cache import passing_name
 from dataflow_assets.index.pointers import POINTER, Pointers
 from dataflow_assets.index.points import checked_partition, library_of
+
+TURN_SECONDS: Final = 0.5
+"""After a publication, readers may open it one after the other, and answer from the former state meanwhile; so long publishing
+waits for those that have the former state open."""
+LOOK_SECONDS: Final = 0.02
 
 
 class EdgeIndex:
@@ -52,9 +60,10 @@ class EdgeIndex:
         home = self._folder / partition
         with filesystem(f"write the index of {partition}"):
             home.mkdir(parents=True, exist_ok=True)
-            with self._locked(partition):
+            with self._locked(f"{partition}~write"):
                 there = self._pointers.generations(partition)
-                _clean(home, keep={publication.name for publication in there.values()})
+                left = _unpublished(home, there)
+            self._discard(partition, left)
         published = there.get(generation.name)
         carry = published is not None and not fresh and published.generation.dimension == generation.dimension
         writer = EdgeWriter(
@@ -78,21 +87,23 @@ class EdgeIndex:
             raise
 
     @contextmanager
-    def read(self, partition: str, generation: str | None = None) -> Iterator[EdgeReader]:
+    def read(self, partition: str, generation: str | None = None, *, wait: bool = True) -> Iterator[EdgeReader]:
         """Open a published state; see `SearchIndex.read`."""
         if self._find(partition, generation) is None:
             raise _missing(partition, generation)
         with filesystem(f"open the index of {partition}"):
-            with self._locked(partition):
+            with self._turn(partition) if not wait else self._locked(partition):
                 published = self._find(partition, generation)
                 if published is None:
                     raise _missing(partition, generation)
-                shard = load(self._folder / partition / published.name)
+                folder = self._folder / partition / published.name
+                with passing_name(folder, self._folder / ".open") as name:
+                    reader = EdgeReader(load(name), published, _held(folder))
+        # Never closed, since another thread may still read from it, but gone with the last that knows it.
         try:
-            yield EdgeReader(shard, published)
+            yield reader
         finally:
-            # Closing would flush into a folder that may be gone; a reader has nothing to flush.
-            del shard
+            del reader
 
     def published(self, partition: str) -> Publication | None:
         """What is in use; reads two small files."""
@@ -118,19 +129,17 @@ class EdgeIndex:
     def remove(self, partition: str, generation: str) -> None:
         """Remove a generation that is not in use; a reader that has it open keeps what it reads."""
         library = library_of(checked_partition(partition))
-        with (
-            filesystem(f"remove a generation of {partition}"),
-            self._locked(f"{library}~use"),
-            self._locked(partition),
-        ):
-            use, there = self._pointers.usage(library), dict(self._pointers.generations(partition))
-            if generation not in there:
-                return
-            if use is None or use.generation == generation:
-                raise SearchIndexError(f"The generation {generation} of {library} is in use, and is not removed.")
-            del there[generation]
-            self._pointers.put(partition, there)
-            _clean(self._folder / partition, keep={publication.name for publication in there.values()})
+        with filesystem(f"remove a generation of {partition}"):
+            with self._locked(f"{library}~use"), self._locked(f"{partition}~write"):
+                use, there = self._pointers.usage(library), dict(self._pointers.generations(partition))
+                if generation not in there:
+                    return
+                if use is None or use.generation == generation:
+                    raise SearchIndexError(f"The generation {generation} of {library} is in use, and is not removed.")
+                del there[generation]
+                self._pointers.put(partition, there)
+                left = _unpublished(self._folder / partition, there)
+            self._discard(partition, left)
 
     def drop(self, partition: str) -> None:
         """Remove everything of a partition; a reader that has it open keeps what it reads."""
@@ -152,12 +161,26 @@ class EdgeIndex:
         return self.published(partition) if generation is None else self.generations(partition).get(generation)
 
     @contextmanager
-    def _locked(self, partition: str) -> Iterator[None]:
+    def _turn(self, partition: str) -> Iterator[None]:
+        """Hold the lock; where another process opens the same state, one's turn is later, as long as that is allowed.
+
+        Raises:
+            IndexOpening: It is another one's turn.
+        """
+        waited = time.time() - self._pointers.changed_at(partition)
+        with self._locked(partition, wait=not 0 <= waited < TURN_SECONDS):
+            yield
+
+    @contextmanager
+    def _locked(self, partition: str, *, wait: bool = True) -> Iterator[None]:
         locks = self._folder / ".locks"
         locks.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(locks / partition, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                raise IndexOpening(f"The index of {partition} is being opened by another process.") from None
             yield
         finally:
             os.close(descriptor)
@@ -165,12 +188,55 @@ class EdgeIndex:
     def _publish(self, publication: Publication) -> None:
         """Make a folder the published state of its generation, and remove the one that was."""
         partition, name = publication.generation.partition, publication.generation.name
-        with self._locked(partition):
+        with self._locked(f"{partition}~write"):
             there = {**self._pointers.generations(partition), name: publication}
             self._pointers.put(partition, there)
-            _clean(self._folder / partition, keep={one.name for one in there.values()})
+            left = _unpublished(self._folder / partition, there)
         with self._locked(f"{library_of(partition)}~use"):
             self._pointers.begin(library_of(partition), name)
+        self._discard(partition, left)
+
+    def _discard(self, partition: str, folders: Sequence[Path]) -> None:
+        """Remove folders that no pointer file names any more.
+
+        Whoever read the pointer file before it changed still opens what it named, and is waited for; who comes later does not
+        wait for the removal, which takes as long as hundreds of questions. Those that have a folder open may let go of it first:
+        the last to let go of removed files pays for giving their pages back, 200 ms for 290 MB, and a reader would do so while a
+        question waits.
+        """
+        if not folders:
+            return
+        with self._locked(partition):
+            pass
+        until = time.monotonic() + TURN_SECONDS
+        for folder in folders:
+            while _is_held(folder) and time.monotonic() < until:
+                time.sleep(LOOK_SECONDS)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _held(folder: Path) -> int:
+    """Say to writers that somebody reads from a folder, until the descriptor is closed or the process is gone."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with suppress(OSError):  # a file system that has no locks on folders
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return descriptor
+
+
+def _is_held(folder: Path) -> bool:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _missing(partition: str, generation: str | None) -> IndexMissing:
@@ -179,8 +245,7 @@ def _missing(partition: str, generation: str | None) -> IndexMissing:
     return IndexMissing(f"{partition} has no generation {generation}.")
 
 
-def _clean(home: Path, *, keep: Set[str]) -> None:
-    """Remove what is not published: former states, and what killed writers left. The lock is held, and the only writer's."""
-    for path in home.iterdir():
-        if path.is_dir() and path.name not in keep:
-            shutil.rmtree(path, ignore_errors=True)
+def _unpublished(home: Path, published: Mapping[str, Publication]) -> list[Path]:
+    """What is not published: former states, and what killed writers left. The lock is held, and the only writer's."""
+    keep = {publication.name for publication in published.values()}
+    return [path for path in home.iterdir() if path.is_dir() and path.name not in keep]

@@ -7,6 +7,7 @@ What belongs here: everything that calls Qdrant Edge. What does not: which folde
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dataflow_assets.errors import SearchIndexError
 from dataflow_assets.index.base import Candidate, Generation, Hit, IndexQuery, Point, Publication
 from dataflow_assets.index.fusion import rank
+from dataflow_assets.index.page_cache import small_files_kept
 from dataflow_assets.index.pointers import sync
 from dataflow_assets.index.points import (
     BATCH,
@@ -42,6 +44,7 @@ class EdgeWriter:
     ) -> None:
         self._generation = generation
         self.folder = folder
+        self._draft = folder.with_name(f"{folder.name}.draft")
         self._source = source
         self._lock = lock
         self._hnsw_threshold = hnsw_threshold
@@ -69,7 +72,7 @@ class EdgeWriter:
                     vectors[DENSE] = dense
                 batch.append(_edge_point(point, vectors))
             self._update(edge.UpdateOperation.upsert_points(batch))
-            _let_go(self.folder)
+            _let_go(self._draft)
 
     def set_payload(self, payloads: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         """Replace the payloads of points; an id that is not there is left out."""
@@ -101,7 +104,7 @@ class EdgeWriter:
             self._update(edge.UpdateOperation.delete_points_by_filter(wanted))
 
     def finish(self) -> int:
-        """Bring everything to disk and close the shard.
+        """Bring everything to disk, close the shard, and give its folder the name that it is published under.
 
         Returns:
             The number of points.
@@ -114,6 +117,9 @@ class EdgeWriter:
             # Does nothing below the thresholds; above them it builds the graph, or takes out what many deletes left.
             shard.optimize()
             shard.flush()
+        # Closed under its new name, it stays in the page cache: a reader opens it in a tenth of the time (`page_cache`).
+        self._draft.rename(self.folder)
+        with _engine(f"close the index of {self._generation.partition}"):
             shard.close()
         self._shard = None
         for path in self.folder.rglob("*"):
@@ -124,7 +130,8 @@ class EdgeWriter:
     def abandon(self) -> None:
         """Forget everything."""
         self._shard = None
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in (self._draft, self.folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _update(self, operation: Any) -> None:
         with _engine(f"write to the index of {self._generation.partition}"):
@@ -134,20 +141,25 @@ class EdgeWriter:
         if self._shard is None:
             with filesystem(f"write the index of {self._generation.partition}"):
                 if self._source is None:
-                    self._shard = _create(self.folder, self._generation, self._hnsw_threshold)
+                    self._shard = _create(self._draft, self._generation, self._hnsw_threshold)
                 else:
                     with self._lock():
-                        copy_tree(self._source, self.folder)
-                    self._shard = load(self.folder, self._generation, self._hnsw_threshold)
+                        copy_tree(self._source, self._draft)
+                    self._shard = load(self._draft, self._generation, self._hnsw_threshold)
         return self._shard
 
 
 class EdgeReader:
     """An opened shard that nobody changes. Safe to use from several threads."""
 
-    def __init__(self, shard: edge.EdgeShard, publication: Publication) -> None:
+    def __init__(self, shard: edge.EdgeShard, publication: Publication, held: int) -> None:
         self._shard = shard
         self._publication = publication
+        self._held = held
+
+    def __del__(self) -> None:
+        del self._shard  # first: as long as the folder is held, closing costs nothing
+        os.close(self._held)
 
     @property
     def generation(self) -> Generation:
@@ -305,7 +317,7 @@ def load(folder: Path, generation: Generation | None = None, hnsw_threshold: int
     import qdrant_edge as edge
 
     config = _config(generation, hnsw_threshold) if generation else None
-    with _engine(f"open {folder}"):
+    with _engine(f"open {folder}"), small_files_kept(folder):
         return edge.EdgeShard.load(str(folder), config)
 
 

@@ -75,6 +75,13 @@ class Pointers:
                 f"{path} makes no sense ({type(error).__name__}): remove the folder {path.parent} and run the library again."
             ) from error
 
+    def changed_at(self, partition: str) -> float:
+        """When what is published of a partition changed last, in seconds since 1970; 0 where nothing is."""
+        try:
+            return os.stat(self._folder / checked_partition(partition) / POINTER).st_mtime
+        except OSError:
+            return 0.0
+
     def put(self, partition: str, generations: Mapping[str, Publication]) -> None:
         """Replace what is published of a partition."""
         said = {

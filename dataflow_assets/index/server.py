@@ -79,7 +79,7 @@ class ServerIndex:
             raise
 
     @contextmanager
-    def read(self, partition: str, generation: str | None = None) -> Iterator[ServerReader]:
+    def read(self, partition: str, generation: str | None = None, *, wait: bool = True) -> Iterator[ServerReader]:
         """Open a published state; see `SearchIndex.read`."""
         published = self.published(partition) if generation is None else self.generations(partition).get(generation)
         if published is None:

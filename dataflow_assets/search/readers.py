@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from dataflow_assets.errors import IndexOpening
 from dataflow_assets.index.base import IndexReader, Publication, SearchIndex
 
 
@@ -71,7 +72,13 @@ class Readers:
             if kept is not None and kept[0].name == published.name:
                 return kept[0]
             stack = ExitStack()
-            reader = stack.enter_context(self._index.read(partition, published.generation.name))
+            # Never states of two generations in one answer.
+            former = kept is not None and kept[0].reader.generation.name == published.generation.name
+            try:
+                reader = stack.enter_context(self._index.read(partition, published.generation.name, wait=not former))
+            except IndexOpening:
+                assert kept is not None  # noqa: S101 - or it would have waited
+                return kept[0]
             opened = Opened(library, partition, published.name, reader)
             self._open[partition] = opened, stack
             if kept is not None:
