@@ -97,6 +97,7 @@ def test_of_entries_with_one_id_the_first_is_taken_and_one_without_is_known_by_i
         (b"", "neither RSS nor Atom"),
         (RSS[: RSS.index("<item><title>Old")].encode(), "not whole"),
         (RSS[:-12].encode(), "not whole"),
+        (RSS[: RSS.index("</rss")].encode(), "not whole"),  # RSS 1.0 has its items after the channel
         (b" " * (MAX_BYTES + 1), "more than"),
     ],
 )
