@@ -11,10 +11,12 @@ lower-case hexadecimal. All times are UTC without a zone. Tokens are cl100k's.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
+from types import MappingProxyType
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -394,7 +396,8 @@ RECORDS: tuple[type[Record], ...] = (
 """Every record that has a table, in the order of the flow."""
 
 
-def columns_of(record: type[Record]) -> dict[str, Column]:
+@functools.cache
+def columns_of(record: type[Record]) -> Mapping[str, Column]:
     """Give the columns of a record's table, in order, without `updated_at`, which the warehouse adds."""
     hints = get_type_hints(record, include_extras=True)
     found = {}
@@ -402,9 +405,10 @@ def columns_of(record: type[Record]) -> dict[str, Column]:
         hint = hints[name]
         if get_origin(hint) is Annotated:
             found[name] = next(x for x in get_args(hint)[1:] if isinstance(x, Column))
-    return found
+    return MappingProxyType(found)
 
 
+@functools.cache
 def arrow_schema(record: type[Record]) -> pa.Schema:
     """Give the Arrow schema of a record's table, without `updated_at`."""
     import pyarrow as pa

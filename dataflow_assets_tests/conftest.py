@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,16 @@ hear_signals()
 hypothesis_settings.register_profile("house", deadline=None, derandomize=True)
 hypothesis_settings.register_profile("fuzz", deadline=None, max_examples=1000, print_blob=True)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
+
+
+ROOMY_BYTES = 4 << 30
+
+
+def pytest_configure() -> None:
+    """Keep what tests write in memory where there is plenty: a shard has 200 files, each brought to disk when it is published."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and shutil.disk_usage(memory).free > ROOMY_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

@@ -18,6 +18,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from dataflow_assets.index.sparse_copy import extents
+
 SMALL_BYTES: Final = 2 << 20
 """The engine maps larger files while it opens them, so it cannot drop those."""
 MADV_POPULATE_READ: Final = 22
@@ -28,10 +30,9 @@ MADV_POPULATE_READ: Final = 22
 def small_files_kept(folder: Path) -> Iterator[None]:
     """Keep the small files of a folder in the cache within the block: pages that somebody has mapped are not dropped."""
     with ExitStack() as stack:
-        for path, size in _files(folder):
-            if 0 < size <= SMALL_BYTES:
-                with suppress(OSError, ValueError):
-                    _map(path, stack)
+        for path in _small_files(folder):
+            with suppress(OSError, ValueError):
+                _map(path, stack)
         yield
 
 
@@ -55,16 +56,17 @@ def passing_name(folder: Path, place: Path) -> Iterator[Path]:
         name.unlink(missing_ok=True)
 
 
-def _files(folder: Path) -> Iterator[tuple[str, int]]:
-    """The files of a folder and the bytes that they occupy."""
+def _small_files(folder: Path) -> Iterator[str]:
     for root, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(root, name)
             with suppress(OSError):
-                yield path, os.stat(path).st_blocks * 512
+                if 0 < os.stat(path).st_blocks * 512 <= SMALL_BYTES:
+                    yield path
 
 
 def _map(path: str, stack: ExitStack) -> None:
     with open(path, "rb") as file:
         mapped = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    mapped.madvise(MADV_POPULATE_READ)
+        for start, end in extents(file.fileno(), len(mapped)):  # holes are read without a disk
+            mapped.madvise(MADV_POPULATE_READ, start, end - start)

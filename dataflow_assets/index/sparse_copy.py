@@ -28,7 +28,7 @@ def _copy_file(source: Path, target: Path) -> None:
         try:
             size = os.fstat(reading).st_size
             os.ftruncate(writing, size)
-            for start, end in _extents(reading, size):
+            for start, end in extents(reading, size):
                 position = start
                 while position < end:
                     piece = os.pread(reading, min(_COPY_BYTES, end - position), position)
@@ -42,8 +42,8 @@ def _copy_file(source: Path, target: Path) -> None:
         os.close(reading)
 
 
-def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
-    """The parts of a file that hold data."""
+def extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """Give the parts of a file that hold data, from and to, in bytes."""
     position = 0
     while position < size:
         try:

@@ -10,12 +10,13 @@ import datetime as dt
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataflow_assets.errors import WarehouseBusy, WarehouseError
 from dataflow_assets.records import RECORDS, columns_of
+from dataflow_assets.warehouse.engine import attached
 from dataflow_assets.warehouse.queue import QueueLock
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Warehouse:
         self._timeout = timeout
         self._memory_limit = memory_limit
         self._queue = QueueLock(home / "locks" / "warehouse.lock", timeout)
+        self._spill = home / "spool" / "duckdb"
         self._ready = False
 
     @contextmanager
@@ -63,8 +65,8 @@ class Warehouse:
         In a home that has no warehouse yet the connection is to an empty one in memory, with all tables.
         """
         if not self.path.exists():
-            with _connect(":memory:", read_only=False, memory_limit=self._memory_limit) as connection:
-                create_schema(connection)
+            with attached(None, read_only=False, memory_limit=self._memory_limit, spill=self._spill) as connection:
+                create_tables(connection)
                 yield connection
             return
         if not self._ready:
@@ -100,31 +102,30 @@ class Warehouse:
         import duckdb
 
         deadline = time.monotonic() + self._timeout
-        spill = self.home / "spool" / "duckdb"
-        while True:
-            try:
-                opened = _connect(
-                    str(self.path), read_only=read_only, memory_limit=self._memory_limit, temp_directory=str(spill)
-                )
-                break
-            except duckdb.IOException as error:
-                # Our own processes stand in the queue: this is a program that does not, such as a database browser.
-                conflict = _CONFLICT.search(str(error))
-                if "lock" not in str(error).lower():
+        with ExitStack() as stack:
+            while True:
+                try:
+                    opened = stack.enter_context(
+                        attached(self.path, read_only=read_only, memory_limit=self._memory_limit, spill=self._spill)
+                    )
+                    break
+                except duckdb.IOException as error:
+                    # Our own processes stand in the queue: this is a program that does not, such as a database browser.
+                    conflict = _CONFLICT.search(str(error))
+                    if "lock" not in str(error).lower():
+                        raise WarehouseError(
+                            f"The warehouse {self.path} cannot be opened: {_first_line(error)}"
+                        ) from error
+                    if time.monotonic() > deadline:
+                        who = f"{conflict['program']} (process {conflict['pid']})" if conflict else "another program"
+                        raise WarehouseBusy(
+                            f"The warehouse {self.path.name} was held open by {who} for more than {self._timeout:g} "
+                            "seconds. Close it there, and run the command again."
+                        ) from error
+                    time.sleep(0.05)
+                except duckdb.Error as error:
                     raise WarehouseError(f"The warehouse {self.path} cannot be opened: {_first_line(error)}") from error
-                if time.monotonic() > deadline:
-                    who = f"{conflict['program']} (process {conflict['pid']})" if conflict else "another program"
-                    raise WarehouseBusy(
-                        f"The warehouse {self.path.name} was held open by {who} for more than {self._timeout:g} seconds. "
-                        "Close it there, and run the command again."
-                    ) from error
-                time.sleep(0.05)
-            except duckdb.Error as error:
-                raise WarehouseError(f"The warehouse {self.path} cannot be opened: {_first_line(error)}") from error
-        try:
             yield opened
-        finally:
-            opened.close()
 
     def _bring_up_to_date(self, connection: duckdb.DuckDBPyConnection) -> None:
         known = connection.execute(
@@ -153,14 +154,19 @@ class Warehouse:
             raise
 
 
-def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the tables and columns that are missing, and note the version."""
+def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the tables and columns that are missing."""
     for record in RECORDS:
         columns = {name: column.sql for name, column in columns_of(record).items()} | {"updated_at": "TIMESTAMP"}
         listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
         connection.execute(f"CREATE TABLE IF NOT EXISTS {record.TABLE} ({listed})")
     for table, name, kind in _missing_columns(connection):
         connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+
+
+def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the tables and columns that are missing, say what each is, and note the version."""
+    create_tables(connection)
     for record in RECORDS:
         for name, column in columns_of(record).items():
             said = column.meaning.replace("'", "''")
@@ -181,23 +187,6 @@ def _missing_columns(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, s
     there = set(connection.execute("SELECT table_name, column_name FROM duckdb_columns()").fetchall())
     wanted = [(record.TABLE, name, column.sql) for record in RECORDS for name, column in columns_of(record).items()]
     return [(table, name, kind) for table, name, kind in wanted if (table, name) not in there]
-
-
-def _connect(
-    path: str, *, read_only: bool, memory_limit: str, temp_directory: str | None = None
-) -> duckdb.DuckDBPyConnection:
-    import duckdb
-
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": memory_limit,
-        "threads": 2,
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "preserve_insertion_order": False,
-    }
-    if temp_directory:
-        config["temp_directory"] = temp_directory
-    return duckdb.connect(path, read_only=read_only, config=config)
 
 
 def _first_line(error: BaseException) -> str:
