@@ -5,13 +5,15 @@ shard (`edge_shard`), the ranking (`fusion`), words (`bm25`), servers (`server`)
 
     index/<partition>/published.json       which of the folders below are published (`pointers`)
     index/<partition>/<token>/             a shard; nobody writes to it once it is published
-    index/.locks/<partition>
+    index/<partition>/<token>.draft/       a shard that is being written
+    index/.open/                           names by which shards are opened, for that moment (`page_cache`)
+    index/.locks/<partition>               held while a shard is opened or copied; <partition>~write while its pointer file changes
 
 The engine's write-ahead log locks its folder even against readers, so it is off, and a shard that is written to would break
 under a reader. Hence: a writer works on a copy that nobody knows of, and one atomic `os.replace` of the pointer file makes it
-the published state. Opening a shard renames small files in it, so it happens under a short lock, as do copying and removing.
-An opened shard needs its folder no more (its files stay until they are closed), so the folder of a former publication, and
-what a killed writer left, is removed at once.
+the published state. Opening a shard renames small files in it, so it happens under a lock, as does copying. An opened
+shard needs its folder no more (its files stay until they are closed), so the folder of a former publication, and what a
+killed writer left, is removed at the end of the write, or half a second later where somebody reads from it.
 """
 
 from __future__ import annotations
