@@ -11,7 +11,7 @@ import dataflow_assets
 
 ROOT = Path(dataflow_assets.__file__).parent
 FLOORS = [
-    {"__init__", "errors", "known_models", "media_types", "processes"},
+    {"__init__", "errors", "known_models", "media_types", "processes", "sqlite_files"},
     {"settings_base"},
     {"source_settings", "model_settings"},
     {"settings", "records"},
