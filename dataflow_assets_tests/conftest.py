@@ -36,7 +36,7 @@ ROOMY_BYTES = 4 << 30
 
 def pytest_configure() -> None:
     """Keep what tests write in memory where there is plenty: a shard has 200 files, each brought to disk when it is published."""
-    memory = Path("/dev/shm")
+    memory = Path("/dev/shm")  # noqa: S108 - pytest makes folders of its own in it
     if memory.is_dir() and shutil.disk_usage(memory).free > ROOMY_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 

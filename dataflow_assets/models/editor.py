@@ -17,14 +17,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib import resources
 from typing import Any
 
-from dataflow_assets.known_models import TOKENS_PER_BYTE
 from dataflow_assets.models.asking import Asking
 from dataflow_assets.models.base import Asked, CallFailed, Completion, LanguageModel, Objection, Prompt, Proposal, Usage
-from dataflow_assets.models.ledger import Learned, key_of
-from dataflow_assets.models.question import Estimate, Fault, Outcome, Reply, Tally
+from dataflow_assets.models.language_question import TextQuestion, prompt_text
+from dataflow_assets.models.ledger import Learned
+from dataflow_assets.models.question import Fault, Outcome, Reply, Tally
+from dataflow_assets.models.ratio import Ratio
 
 READING_VERSION = "1"
 """Part of what was asked: raised when the same answer would be stored differently."""
@@ -45,9 +45,6 @@ ROOM_PER_TEXT = 200
 
 BYTES_PER_TOKEN = 3
 """What a token is taken to have at least where a text is cut."""
-
-SURE_CALLS = 3
-"""From this many bills on, a model's own figures count."""
 
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -80,15 +77,14 @@ SCHEMA: Mapping[str, Any] = {
 
 def system_prompt(version: str, glossary: Sequence[str] = ()) -> str:
     """Give the prompt of a version, with a library's own rules."""
-    folder = resources.files("dataflow_assets.models") / "prompts"
-    text = (folder / f"corrections-{version}.md").read_text(encoding="utf-8").strip()
+    text = prompt_text("corrections", version)
     if glossary:
         listed = "\n".join(f"- {term}" for term in glossary)
         text += f"\n\nThese names and terms are right as they are written, whatever they look like:\n{listed}"
     return text
 
 
-class CorrectionQuestion:
+class CorrectionQuestion(TextQuestion):
     """Which edits do these texts need?
 
     Args:
@@ -114,25 +110,17 @@ class CorrectionQuestion:
         learned: Learned,
         price: Callable[[Usage], float | None],
     ) -> None:
-        self.language_model = model
-        self.price = price
-        self._system = system_prompt(prompt, glossary)
+        super().__init__(
+            model,
+            system_prompt(prompt, glossary),
+            SCHEMA,
+            ratio=CorrectionRatio(learned),
+            prompt=prompt,
+            reading=READING_VERSION,
+            price=price,
+        )
         self._batch_size = batch_size
         self._context_tokens = context_tokens
-        self.ratio = Ratio(learned)
-        said = json.dumps([self._system, SCHEMA, dict(model.parameters)], sort_keys=True)
-        self._asked = key_of(model.provider, model.name, READING_VERSION, prompt, said)
-        self._overhead = len(self._system.encode()) + len(json.dumps(SCHEMA)) + 60
-
-    @property
-    def provider(self) -> str:
-        """Whose model it is."""
-        return self.language_model.provider
-
-    @property
-    def model(self) -> str:
-        """The model's id at its provider."""
-        return self.language_model.name
 
     @property
     def call_texts(self) -> int:
@@ -144,10 +132,6 @@ class CorrectionQuestion:
         """Bytes of text above which a text is asked about in parts. Never learnt: other parts would be other questions."""
         return self._context_tokens * BYTES_PER_TOKEN
 
-    def key(self, text: str, *, again: bool = False) -> str:
-        """Hash exactly what is asked about a text."""
-        return key_of(self._asked, "again" if again else "", text)
-
     def fits(self, texts: int, size: int, more: int) -> bool:
         """Say whether a call with so many texts of so many bytes takes another one."""
         tokens = (size + more) * self.ratio.tokens_per_byte
@@ -155,20 +139,9 @@ class CorrectionQuestion:
             return False
         return texts < self._batch_size or tokens <= SHORT_TOKENS * self._batch_size
 
-    def estimate(self, texts: Sequence[str]) -> Estimate:
-        """Say what a call will take."""
-        size = sum(len(text.encode("utf-8", "replace")) for text in texts)
-        return self.estimate_of(len(texts), size)
-
-    def estimate_of(self, texts: int, size: int, mistakes: int | None = None) -> Estimate:
-        """Say what a call with so many texts of so many bytes will take, and so many mistakes, where somebody counted them."""
-        sent = self._overhead + int(size * 1.03) + 25 * texts  # 1.03: quotes and line breaks are escaped
-        return Estimate(sent, sent * self.ratio.tokens_per_byte, self.ratio.output_tokens(texts, size, mistakes))
-
     def prompt(self, texts: Sequence[str]) -> Prompt:
         """Write a call."""
-        listed = [{"id": str(place), "text": sendable(text)} for place, text in enumerate(texts, 1)]
-        user = json.dumps({"texts": listed}, ensure_ascii=False)
+        user = self.listed(texts)
         size = len(user.encode())
         room = int(size * self.ratio.tokens_per_byte) + ROOM_PER_TEXT * len(texts) + 100
         return Prompt(system=self._system, user=user, schema=SCHEMA, max_tokens=room)
@@ -194,15 +167,6 @@ class CorrectionQuestion:
         else:
             answers, faults = read_answer(texts, completion.text, cut=completion.stop == "max_tokens", alone=alone)
         return Reply(answers, faults, completion.usage, completion.allowance)
-
-    async def close(self) -> None:
-        """Close connections."""
-        await self.language_model.close()
-
-
-def sendable(text: str) -> str:
-    """Give what leaves the machine of a stored text: the one place for whatever has to be taken out of it before."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def read_answer(
@@ -317,22 +281,8 @@ def _edits(said: Any) -> list[tuple[str, str]] | None:
     return edits
 
 
-class Ratio:
-    """How many tokens texts have in a model's own counting, learnt from its bills, those of this run among them."""
-
-    def __init__(self, learned: Learned) -> None:
-        self._learned = learned
-
-    @property
-    def sure(self) -> bool:
-        """Whether the figures are the model's own."""
-        return self._learned.calls >= SURE_CALLS
-
-    @property
-    def tokens_per_byte(self) -> float:
-        """Tokens sent for each byte sent."""
-        known = self._learned
-        return known.sent_tokens / known.sent_bytes if known.sent_bytes else TOKENS_PER_BYTE
+class CorrectionRatio(Ratio):
+    """As for all texts, and how long the edits of a text are."""
 
     def output_tokens(self, texts: int, size: int, mistakes: int | None = None) -> float:
         """Say how long the answer about so many texts of so many bytes, with so many mistakes, will be."""
@@ -342,19 +292,6 @@ class Ratio:
         if mistakes is not None:
             return OUTPUT_TOKENS_PER_TEXT * texts + OUTPUT_TOKENS_PER_MISTAKE * mistakes
         return OUTPUT_TOKENS_PER_TEXT * texts + OUTPUT_TOKENS_PER_TOKEN * size * self.tokens_per_byte
-
-    def learn(self, sent_bytes: int, texts: Sequence[str], usage: Usage) -> None:
-        """Take in a bill."""
-        known = self._learned
-        if usage.sent:
-            self._learned = Learned(
-                known.calls + 1,
-                known.sent_bytes + sent_bytes,
-                known.sent_tokens + usage.sent,
-                known.text_bytes + sum(len(text.encode("utf-8", "replace")) for text in texts),
-                known.output_tokens + usage.output_tokens,
-                known.texts + len(texts),
-            )
 
 
 class LanguageModelCorrector:

@@ -17,13 +17,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 from dataflow_assets.models.base import CallFailed, Completion, LanguageModel, Prompt, Usage
-from dataflow_assets.models.editor import Ratio, sendable
-from dataflow_assets.models.ledger import Learned, key_of
-from dataflow_assets.models.question import Estimate, Fault, Reply
+from dataflow_assets.models.language_question import TextQuestion, prompt_text
+from dataflow_assets.models.ledger import Learned
+from dataflow_assets.models.question import Fault, Reply
+from dataflow_assets.models.ratio import Ratio
 
 PROMPT = "v1"
 """The version of the prompt that is sent."""
@@ -79,12 +79,6 @@ _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u20
 """Marks that turn the direction of writing: with them, what a person reads is not what stands there."""
 
 
-def system_prompt(version: str = PROMPT) -> str:
-    """Give the prompt of a version."""
-    folder = resources.files("dataflow_assets.models") / "prompts"
-    return (folder / f"questions-{version}.md").read_text(encoding="utf-8").strip()
-
-
 @dataclass(frozen=True, slots=True)
 class Written:
     """What a model wrote about an excerpt."""
@@ -95,7 +89,7 @@ class Written:
     """Words of the excerpt that answer it; empty where the model gave none that count."""
 
 
-class ExamQuestion:
+class ExamQuestion(TextQuestion):
     """What would a reader ask that this text answers?
 
     Args:
@@ -116,46 +110,25 @@ class ExamQuestion:
         price: Callable[[Usage], float | None],
         prompt: str = PROMPT,
     ) -> None:
-        self.language_model = model
-        self.price = price
-        self.ratio = _Ratio(learned)
-        self._system = system_prompt(prompt)
-        said = json.dumps([self._system, SCHEMA, dict(model.parameters)], sort_keys=True)
-        self._asked = key_of(model.provider, model.name, READING_VERSION, prompt, said)
-        self._overhead = len(self._system.encode()) + len(json.dumps(SCHEMA)) + 60
-
-    @property
-    def provider(self) -> str:
-        """Whose model it is."""
-        return self.language_model.provider
-
-    @property
-    def model(self) -> str:
-        """The model's id at its provider."""
-        return self.language_model.name
-
-    def key(self, text: str, *, again: bool = False) -> str:
-        """Hash exactly what is asked about a text."""
-        return key_of(self._asked, "again" if again else "", text)
+        super().__init__(
+            model,
+            prompt_text("questions", prompt),
+            SCHEMA,
+            ratio=ExamRatio(learned),
+            prompt=prompt,
+            reading=READING_VERSION,
+            price=price,
+        )
 
     def fits(self, texts: int, size: int, more: int) -> bool:
         """Say whether a call with so many texts takes another one; excerpts are short, so their number decides."""
         return texts < CALL_TEXTS
 
-    def estimate(self, texts: Sequence[str]) -> Estimate:
-        """Say what a call will take."""
-        return self.estimate_of(len(texts), sum(len(text.encode("utf-8", "replace")) for text in texts))
-
-    def estimate_of(self, texts: int, size: int, mistakes: int | None = None) -> Estimate:
-        """Say what a call with so many texts of so many bytes will take; their mistakes make no difference."""
-        sent = self._overhead + int(size * 1.03) + 25 * texts  # 1.03: quotes and line breaks are escaped
-        return Estimate(sent, sent * self.ratio.tokens_per_byte, self.ratio.output_tokens(texts, size))
-
     def prompt(self, texts: Sequence[str]) -> Prompt:
         """Write a call."""
-        listed = [{"id": str(place), "text": sendable(text)} for place, text in enumerate(texts, 1)]
-        user = json.dumps({"texts": listed}, ensure_ascii=False)
-        return Prompt(system=self._system, user=user, schema=SCHEMA, max_tokens=ROOM_PER_TEXT * len(texts) + 200)
+        return Prompt(
+            system=self._system, user=self.listed(texts), schema=SCHEMA, max_tokens=ROOM_PER_TEXT * len(texts) + 200
+        )
 
     async def ask(self, texts: Sequence[str], *, alone: bool) -> Reply:
         """Make one call."""
@@ -179,15 +152,12 @@ class ExamQuestion:
             answers, faults = read_answer(len(texts), completion.text)
         return Reply(answers, faults, completion.usage, completion.allowance)
 
-    async def close(self) -> None:
-        """Close connections."""
-        await self.language_model.close()
 
-
-class _Ratio(Ratio):
-    """As for corrections, but what is answered depends on the number of texts and not on their length."""
+class ExamRatio(Ratio):
+    """As for all texts; what is answered depends on the number of texts and not on their length."""
 
     def output_tokens(self, texts: int, size: int, mistakes: int | None = None) -> float:
+        """Say how long the answer about so many texts will be."""
         known = self._learned
         each = known.output_tokens / known.texts if self.sure and known.texts else OUTPUT_TOKENS_PER_TEXT
         return each * texts

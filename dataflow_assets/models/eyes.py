@@ -25,15 +25,16 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from dataflow_assets.errors import ModelError
 from dataflow_assets.known_models import TOKENS_PER_BYTE
 from dataflow_assets.models.base import CallFailed, Completion, LanguageModel, Prompt, Usage
+from dataflow_assets.models.language_question import LanguageQuestion, prompt_text
 from dataflow_assets.models.ledger import Learned, key_of
 from dataflow_assets.models.question import Estimate, Fault, Reply
+from dataflow_assets.models.ratio import SURE_CALLS
 from dataflow_assets.sqlite_files import SQLITE_FAILURES
 
 logger = logging.getLogger(__name__)
@@ -56,8 +57,6 @@ ROOM = 8_000
 """Tokens that an answer may have: a page full of small print has 3,000."""
 MAX_CHARACTERS = 60_000
 """More is no page; a model that repeats itself goes on until its room is used up."""
-SURE_CALLS = 3
-"""From this many bills on, a model's own figures count."""
 
 USER = "Write down the text of this page."
 SCHEMA: Mapping[str, Any] = {
@@ -70,12 +69,6 @@ SCHEMA: Mapping[str, Any] = {
 _PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
 _NOT_WRITTEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufeff]")
 _FENCED = re.compile(r"```(?:markdown|md)[ \t]*\n(.*?)\n?```", re.DOTALL)
-
-
-def system_prompt(version: str = PROMPT) -> str:
-    """Give the prompt of a version."""
-    folder = resources.files("dataflow_assets.models") / "prompts"
-    return (folder / f"pages-{version}.md").read_text(encoding="utf-8").strip()
 
 
 def as_text(png: bytes) -> str:
@@ -117,7 +110,7 @@ class PageText:
     illegible: bool
 
 
-class PageQuestion:
+class PageQuestion(LanguageQuestion):
     """What stands on this page?
 
     Args:
@@ -138,23 +131,10 @@ class PageQuestion:
         price: Callable[[Usage], float | None],
         prompt: str = PROMPT,
     ) -> None:
-        self.language_model = model
-        self.price = price
+        self._system = prompt_text("pages", prompt)
+        super().__init__(model, [self._system, USER, SCHEMA, ROOM], prompt=prompt, reading=READING_VERSION, price=price)
         self._learned = learned
-        self._system = system_prompt(prompt)
-        said = json.dumps([self._system, USER, SCHEMA, ROOM, dict(model.parameters)], sort_keys=True)
-        self._asked = key_of(model.provider, model.name, READING_VERSION, prompt, said)
         self._overhead = (len(self._system.encode()) + len(json.dumps(SCHEMA)) + len(USER) + 60) * TOKENS_PER_BYTE
-
-    @property
-    def provider(self) -> str:
-        """Whose model it is."""
-        return self.language_model.provider
-
-    @property
-    def model(self) -> str:
-        """The model's id at its provider."""
-        return self.language_model.name
 
     @property
     def sure(self) -> bool:
@@ -230,10 +210,6 @@ class PageQuestion:
                 known.output_tokens + usage.output_tokens,
                 known.texts + 1,
             )
-
-    async def close(self) -> None:
-        """Close connections."""
-        await self.language_model.close()
 
 
 class Pictures:

@@ -13,9 +13,10 @@ import struct
 from collections.abc import Callable, Sequence
 
 from dataflow_assets.models.base import Reranker, Usage
-from dataflow_assets.models.editor import Ratio, sendable
+from dataflow_assets.models.language_question import sendable
 from dataflow_assets.models.ledger import Learned, key_of
 from dataflow_assets.models.question import Estimate, Fault, Reply
+from dataflow_assets.models.ratio import Ratio
 
 READING_VERSION = "1"
 """Part of what was asked: raised when the same answer would be stored differently."""

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from dataflow_assets.known_models import VOYAGE_MODELS
 from dataflow_assets.models.asking import Asking
 from dataflow_assets.models.base import Asked, Kind, Usage, VectorModel, VectorOf
-from dataflow_assets.models.editor import Ratio, sendable
+from dataflow_assets.models.language_question import sendable
 from dataflow_assets.models.ledger import Learned, key_of
 from dataflow_assets.models.question import Estimate, Fault, Reply, Tally
+from dataflow_assets.models.ratio import Ratio
 
 if TYPE_CHECKING:
     import numpy as np

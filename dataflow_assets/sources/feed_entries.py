@@ -35,9 +35,7 @@ MAX_BYTES = 20_000_000
 _MAX_ID = 300
 _CONVERTED = 300_000
 """Characters up to which an entry is converted; the tags of longer ones are dropped, which takes less memory."""
-_END = re.compile(
-    rb"</\s{0,20}(?:[\w.-]{1,40}:)?(?:rss|feed|rdf)\s{0,200}>\s*(?:<!--.{0,2000}-->\s*)*\Z", re.I | re.S
-)
+_END = re.compile(rb"</\s{0,20}(?:[\w.-]{1,40}:)?(?:rss|feed|rdf)\s{0,200}>\s*(?:<!--.{0,2000}-->\s*)*\Z", re.I | re.S)
 _TAG = re.compile(r"<[^<>]{1,2000}>")
 _MARKUP = re.compile(r"<[A-Za-z/!][^<>]{0,2000}>|&(?:[A-Za-z]{2,10}|#\d{1,7});")
 _LINK = re.compile(r"https?://[^\s/?#]", re.IGNORECASE)

@@ -23,11 +23,11 @@ from dataflow_assets.models.editor import (
     SCHEMA,
     CorrectionQuestion,
     read_answer,
-    sendable,
     split_text,
     stored_edits,
     system_prompt,
 )
+from dataflow_assets.models.language_question import sendable
 from dataflow_assets.models.ledger import Learned
 from dataflow_assets.settings import LibrarySettings
 from dataflow_assets.source_settings import FilesSource

@@ -19,8 +19,8 @@ from dataflow_assets.models.examiner import (
     Written,
     judge,
     read_answer,
-    system_prompt,
 )
+from dataflow_assets.models.language_question import prompt_text
 from dataflow_assets.models.ledger import Learned
 from dataflow_assets_tests.models.test_editor import Silent
 
@@ -54,7 +54,7 @@ def test_what_is_asked_decides_the_key() -> None:
     assert [each["id"] for each in json.loads(prompt.user)["texts"]] == ["1", "2"]
     assert prompt.user.encode()
     assert prompt.schema is SCHEMA
-    assert prompt.system == system_prompt()
+    assert prompt.system == prompt_text("questions", "v1")
 
 
 def test_calls_are_packed_and_estimated_by_the_number_of_texts() -> None:
