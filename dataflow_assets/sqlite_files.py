@@ -9,3 +9,6 @@ SQLITE_FAILURES: tuple[type[Exception], ...] = (sqlite3.Error, UnicodeDecodeErro
 
 SQLite quotes what it found in a damaged file, and Python fails to decode the message where that is no UTF-8.
 """
+
+FILE_FAILURES: tuple[type[Exception], ...] = (*SQLITE_FAILURES, OSError)
+"""These, and what the file system raises."""

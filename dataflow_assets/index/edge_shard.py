@@ -234,6 +234,7 @@ class EdgeReader:
             ]
         )
         for (name, _, _), found in zip(lacking, second, strict=True):
+            # Ids could be numbers too; here all are UUIDs.
             scores[name].update((point.id.int, point.score) for point in found)  # type: ignore[union-attr]
         semantic, keyword = scores.get(DENSE, {}), scores.get(BM25, {})
         return [Candidate(there.hex, semantic.get(i), keyword.get(i, 0.0)) for i, there in named.items()]

@@ -17,7 +17,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from dataflow_assets.errors import IndexMissing, SearchIndexError
 from dataflow_assets.index.base import Generation, Publication, Use
@@ -195,7 +195,7 @@ class Pointers:
         stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
         known = self._known.get(str(path))
         if known is not None and known[0] == stamp:
-            return known[1]  # type: ignore[no-any-return]
+            return cast("Made", known[1])
         made = read()
         if abs(time.time_ns() - found.st_mtime_ns) > TICK_NS:
             self._known[str(path)] = stamp, made

@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from dataflow_assets.errors import WarehouseError
 from dataflow_assets.processes import alive, identity_of_this_process
+from dataflow_assets.sqlite_files import FILE_FAILURES
 
 KEPT_RUNS = 1_000
 """Ended runs that are remembered."""
@@ -230,22 +232,40 @@ class RunBook:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Hold the book for one transaction."""
+        """Hold the book for one transaction.
+
+        Raises:
+            WarehouseError: The file cannot be used.
+        """
         with self._lock:
-            if self._connection is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._connection = sqlite3.connect(
-                    self._path, timeout=30, isolation_level=None, check_same_thread=False
-                )
-                self._connection.execute("PRAGMA journal_mode = WAL")
-                self._connection.executescript(_SCHEMA)
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
-                yield self._connection
+                connection = self._opened()
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                except BaseException:
+                    connection.execute("ROLLBACK")
+                    raise
+                connection.execute("COMMIT")
+            except FILE_FAILURES as error:
+                raise WarehouseError(
+                    f"The service's book of runs, {self._path}, cannot be used: {error}. Free some space or make it writable. "
+                    "Where it is damaged, stop the service and remove the file: runs that were asked for and have not begun are "
+                    "to be asked for again."
+                ) from error
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(_SCHEMA)
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                connection.close()
                 raise
-            self._connection.execute("COMMIT")
+            self._connection = connection
+        return self._connection
 
 
 def _run(row: Sequence[Any]) -> AskedRun:

@@ -25,13 +25,15 @@ LOOK_SECONDS = 0.5
 STOP_SECONDS = 8.0
 KILL_SECONDS = 4.0
 FORGET_EVERY = 600
+NICENESS = 10
+"""Runs of a service step back behind its questions: at 10 the kernel gives them a tenth where both want the same core."""
 _CLEAN = (
-    "import os, signal, sys; "
+    f"import os, signal, sys; os.nice({NICENESS}); "
     "[signal.signal(each, signal.SIG_DFL) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]; "
     "signal.pthread_sigmask(signal.SIG_SETMASK, ()); os.execv(sys.argv[1], sys.argv[1:])"
 )
 """A process inherits which signals are ignored or blocked. A service that was started with SIGTERM ignored must not start runs
-that cannot be told to stop; nothing else in a process with threads can set this right for its children."""
+that cannot be told to stop; nothing else in a process with threads can set this right for its children, nor how nice they are."""
 
 log = logging.getLogger(__name__)
 

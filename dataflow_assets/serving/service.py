@@ -75,6 +75,7 @@ class Service:
         )
         self.warehouse = Warehouse(home, timeout=settings.request_seconds / 2)
         self.book = RunBook(home)
+        self.book.counts()  # a book that cannot be used is told of before anybody asks
         self.keeper = RunKeeper(
             self.book,
             home=home,

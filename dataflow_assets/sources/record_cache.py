@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dataflow_assets.errors import SourceUnavailable
-from dataflow_assets.sqlite_files import SQLITE_FAILURES
+from dataflow_assets.sqlite_files import FILE_FAILURES, SQLITE_FAILURES
 
 _MAKE = 1
 _BUSY_SECONDS = 30.0
-_FAILURES: tuple[type[Exception], ...] = (*SQLITE_FAILURES, OSError)
 _MOST_WAITING = 4_000_000
 """Bytes that wait to be written at most."""
 _OVERHEAD = 200
@@ -184,7 +183,7 @@ class RecordCache:
                     raise
             self._discard()
             return act(self._opened())
-        except _FAILURES as error:
+        except FILE_FAILURES as error:
             raise SourceUnavailable(
                 f"The file {self._path.name} in the library's folder of the home cannot be used: {error}. Free some space, "
                 "make the folder writable, or remove the file: nothing in it is needed. Nothing was deleted."

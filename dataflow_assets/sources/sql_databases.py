@@ -29,7 +29,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.pool import QueuePool
 
 from dataflow_assets.errors import ConfigurationError
-from dataflow_assets.sqlite_files import SQLITE_FAILURES
+from dataflow_assets.sqlite_files import FILE_FAILURES
 
 Row: TypeAlias = Sequence[Any]
 Read: TypeAlias = Callable[[sa.sql.expression.Executable], tuple[Sequence[str], Iterator[Row]]]
@@ -43,8 +43,8 @@ _WRONG_CREDENTIALS = re.compile(
 )
 _ROWS_AT_ONCE = 100
 _STEPS = 10_000
-_FAILURES: tuple[type[Exception], ...] = (SQLAlchemyError, *SQLITE_FAILURES, OSError)
 """Instructions of SQLite between two looks at the clock."""
+_FAILURES: tuple[type[Exception], ...] = (SQLAlchemyError, *FILE_FAILURES)
 
 
 class DatabaseFailed(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from dataflow_assets.errors import WarehouseError
 from dataflow_assets.serving.run_book import AskedRun, RunBook
-from dataflow_assets.serving.run_keeper import RunKeeper
+from dataflow_assets.serving.run_keeper import NICENESS, RunKeeper
 from dataflow_assets_tests.serving.worlds import World
 
 OUTCOME = {
@@ -110,6 +112,29 @@ def test_a_run_hears_that_it_is_to_stop_however_deaf_the_service_is(keep: Any) -
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_a_book_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "serving" / "runs.sqlite"
+    path.parent.mkdir()
+    path.write_bytes(b"no database " * 100)
+    book = RunBook(tmp_path)
+    with pytest.raises(WarehouseError, match=r"runs\.sqlite, cannot be used: .* remove the file"):
+        book.counts()
+    path.unlink()
+    assert book.counts() == {}
+    book.close()
+
+
+def test_a_run_steps_back_behind_questions(keep: Any) -> None:
+    program = (
+        "import json, os, sys; told = str(os.nice(0)); "
+        "print(json.dumps({'libraries': {sys.argv[1]: {'status': 'ok', 'message': told}}}))"
+    )
+    book, keeper = keep(program)
+    run = book.ask("fruit")
+    keeper.wake()
+    assert until(book, run, "ok", "failed").message == str(min(19, os.nice(0) + NICENESS))
 
 
 def test_a_run_can_be_asked_for_and_followed_over_http(world: World) -> None:
