@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -242,6 +243,18 @@ def test_a_kill_after_publishing_only_brings_the_table_up(project: Project, page
         connection.execute("DELETE FROM search_index")
     assert project.run()["search_index"]["new"] == 1
     assert project.index.published("docs") == published
+
+
+def test_an_index_that_somebody_removed_is_built_anew(project: Project, pages: Callable[..., None]) -> None:
+    pages("apples", "pears")
+    project.run()
+    published = project.index.published("docs")
+    assert published is not None
+    shutil.rmtree(project.home / "index" / "docs" / published.name)
+    embedded = project.rows("SELECT * FROM embeddings")
+    project.run()
+    assert project.words() == ["apples", "pears"]
+    assert project.rows("SELECT * FROM embeddings") == embedded
 
 
 def test_lost_bytes_are_fetched_again(project: Project, pages: Callable[..., None]) -> None:

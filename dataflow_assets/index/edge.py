@@ -63,10 +63,9 @@ class EdgeIndex:
         with filesystem(f"write the index of {partition}"):
             home.mkdir(parents=True, exist_ok=True)
             with self._locked(f"{partition}~write"):
-                there = self._pointers.generations(partition)
-                left = _unpublished(home, there)
+                left = _unpublished(home, self._pointers.generations(partition))
             self._discard(partition, left)
-        published = there.get(generation.name)
+        published = self.generations(partition).get(generation.name)
         carry = published is not None and not fresh and published.generation.dimension == generation.dimension
         writer = EdgeWriter(
             generation,
@@ -77,16 +76,17 @@ class EdgeIndex:
         )
         try:
             yield writer
-            if published is not None and carry and not writer.changed:
-                if dict(published.generation.description) != dict(generation.description):
-                    self._publish(Publication(generation, published.points, published.name))
-                return
-            with filesystem(f"publish the index of {partition}"):
-                points = writer.finish()
-                self._publish(Publication(generation, points, writer.folder.name))
+            unchanged = published is not None and carry and not writer.changed
+            points = published.points if published is not None and unchanged else writer.finish()
         except BaseException:
             writer.abandon()
             raise
+        # From here on nothing is taken back: whoever interrupts this may find the new state published already.
+        with filesystem(f"publish the index of {partition}"):
+            if published is None or not unchanged:
+                self._publish(Publication(generation, points, writer.folder.name))
+            elif dict(published.generation.description) != dict(generation.description):
+                self._publish(Publication(generation, points, published.name))
 
     @contextmanager
     def read(self, partition: str, generation: str | None = None, *, wait: bool = True) -> Iterator[EdgeReader]:
@@ -99,6 +99,8 @@ class EdgeIndex:
                 if published is None:
                     raise _missing(partition, generation)
                 folder = self._folder / partition / published.name
+                if not folder.is_dir():
+                    raise IndexMissing(f"The index of {partition} is gone: run the library again, which builds it anew.")
                 with passing_name(folder, self._folder / ".open") as name:
                     reader = EdgeReader(load(name), published, _held(folder))
         # Never closed, since another thread may still read from it, but gone with the last that knows it.
@@ -116,8 +118,13 @@ class EdgeIndex:
         return self._pointers.in_use(library)
 
     def generations(self, partition: str) -> dict[str, Publication]:
-        """Everything that is published of the partition; reads one small file."""
-        return self._pointers.generations(partition)
+        """Everything that is published of the partition and is there; reads one small file.
+
+        A folder that somebody removed is not there: the next run builds it anew.
+        """
+        home = self._folder / partition
+        found = self._pointers.generations(partition)
+        return {name: publication for name, publication in found.items() if (home / publication.name).is_dir()}
 
     def usage(self, library: str) -> Use | None:
         """Which generation of a library is in use."""
@@ -160,7 +167,9 @@ class EdgeIndex:
         return self._pointers.partitions()
 
     def _find(self, partition: str, generation: str | None) -> Publication | None:
-        return self.published(partition) if generation is None else self.generations(partition).get(generation)
+        if generation is None:
+            return self.published(partition)
+        return self._pointers.generations(partition).get(generation)
 
     @contextmanager
     def _turn(self, partition: str) -> Iterator[None]:

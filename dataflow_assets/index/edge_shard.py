@@ -318,7 +318,8 @@ def load(folder: Path, generation: Generation | None = None, hnsw_threshold: int
     import qdrant_edge as edge
 
     config = _config(generation, hnsw_threshold) if generation else None
-    with _engine(f"open {folder}"), small_files_kept(folder):
+    remedy = f"If it goes on, remove the folder {folder.resolve()} and run the library: its index is built anew"
+    with _engine(f"open {folder.name}", remedy), small_files_kept(folder):
         return edge.EdgeShard.load(str(folder), config)
 
 
@@ -372,7 +373,7 @@ def _filter(query: IndexQuery) -> edge.Filter | None:
 
 
 @contextmanager
-def _engine(what: str) -> Iterator[None]:
+def _engine(what: str, remedy: str = "") -> Iterator[None]:
     """Turn what the engine raises into a sentence; it raises plain exceptions, and panics that derive from BaseException."""
     try:
         yield
@@ -382,7 +383,8 @@ def _engine(what: str) -> Iterator[None]:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         said = str(error).split("\n", 1)[0][:500]
-        raise SearchIndexError(f"The search engine could not {what}: {said}") from error
+        advice = f". {remedy}." if remedy else ""
+        raise SearchIndexError(f"The search engine could not {what}: {said}{advice}") from error
 
 
 @contextmanager

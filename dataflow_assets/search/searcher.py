@@ -6,6 +6,7 @@ fetching (`candidates`), the features that reorder (`reranking`), opening a home
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -20,7 +21,7 @@ from dataflow_assets.search.evidence import result_of
 from dataflow_assets.search.filters import narrowing
 from dataflow_assets.search.passages import neighbours, passage_of
 from dataflow_assets.search.query import understand
-from dataflow_assets.search.readers import Readers
+from dataflow_assets.search.readers import Opened, Readers
 from dataflow_assets.search.reranking import Judged, question_of, rerank
 from dataflow_assets.search.results import Passage, Scores, SearchAnswer, SearchResult
 from dataflow_assets.settings import SearchSettings
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+logger = logging.getLogger(__name__)
 Made = TypeVar("Made")
 
 MAX_QUERY = 8_000
@@ -135,8 +137,8 @@ class Searcher:
         """
         started = time.perf_counter()
 
-        def answered() -> tuple[Wish, tuple[SearchResult, ...]]:
-            asked = self._understood(text, libraries, mode, top_k, filters, min_similarity)
+        def answered(again: bool) -> tuple[Wish, tuple[SearchResult, ...]]:
+            asked = self._understood(text, libraries, mode, top_k, filters, min_similarity, without_lost=again)
             found = self._ranked(asked, rerank=rerank, per_document=per_document)
             words = asked.question.words
             around = _passages(found) if passages else {}
@@ -171,8 +173,8 @@ class Searcher:
         if not is_chunk_id(chunk_id):
             return None
 
-        def read() -> Passage | None:
-            for opened in self._readers.of(names):
+        def read(again: bool) -> Passage | None:
+            for opened in self._opened(names, without_lost=again)[0]:
                 payload = opened.reader.payloads([chunk_id]).get(chunk_id)
                 if payload is not None:
                     return passage_of(neighbours(opened.reader, [payload], before, after)[0])
@@ -180,13 +182,41 @@ class Searcher:
 
         return self._again_if_gone(read)
 
-    def _again_if_gone(self, act: Callable[[], Made]) -> Made:
-        """Do something once more where what was opened is gone: a run or a takeover replaced it, and it was removed."""
+    def _again_if_gone(self, act: Callable[[bool], Made]) -> Made:
+        """Do something once more where what was opened is gone: a run or a takeover replaced it, and it was removed.
+
+        Args:
+            act: What to do; is told whether it is done again.
+        """
         try:
-            return act()
+            return act(False)
         except SearchIndexError:
             self._readers.close()
-            return act()
+            return act(True)
+
+    def _opened(self, names: Sequence[str], *, without_lost: bool) -> tuple[list[Opened], list[str]]:
+        """Open what is in use of libraries.
+
+        Args:
+            names: The libraries.
+            without_lost: Whether a library that cannot be opened is left out where there are others.
+
+        Returns:
+            What is open, and which libraries were left out.
+        """
+        if not without_lost or len(names) == 1:
+            return self._readers.of(names), []
+        found: list[Opened] = []
+        lost: dict[str, SearchIndexError] = {}
+        for name in names:
+            try:
+                found += self._readers.of([name])
+            except SearchIndexError as error:
+                logger.warning("%s is left out of a search: %s", name, error)
+                lost[name] = error
+        if lost and not found:
+            raise next(iter(lost.values()))
+        return found, list(lost)
 
     # ---- what is asked
 
@@ -198,6 +228,8 @@ class Searcher:
         top_k: int | None,
         filters: Mapping[str, str | Sequence[str]] | None,
         min_similarity: float | None,
+        *,
+        without_lost: bool,
     ) -> Wish:
         asked = text[:MAX_QUERY]
         if not asked.strip():
@@ -226,7 +258,7 @@ class Searcher:
         semantic = sum(each.semantic_weight for each in settings.values()) or 0.6
         keyword = sum(each.keyword_weight for each in settings.values()) or (0.4 if not settings else 0.0)
         understood = understand(asked, semantic, keyword)
-        opened = self._readers.of(names)
+        opened, lost = self._opened(names, without_lost=without_lost)
         there = {each.library for each in opened}
         return Wish(
             text=asked,
@@ -253,8 +285,9 @@ class Searcher:
             + [
                 f"{name} has no index yet: run `dataflow run {name}`."
                 for name in names
-                if name not in there and (libraries or not there)
-            ],
+                if name not in there and name not in lost and (libraries or not there)
+            ]
+            + [f"{name} is left out, since its index cannot be opened: run `dataflow run {name}`." for name in lost],
         )
 
     # ---- candidates

@@ -266,3 +266,24 @@ def test_a_killed_writers_folder_is_cleaned_up(tmp_path: Path) -> None:
     with index.write(GENERATION) as writer:
         writer.upsert([point(2, "green pears")])
     assert len([path for path in (tmp_path / "index" / "docs").iterdir() if path.is_dir()]) == 1
+
+
+def test_an_interruption_after_the_takeover_leaves_what_was_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = EdgeIndex(tmp_path / "index")
+    with index.write(GENERATION) as writer:
+        writer.upsert([point(1, "red apples")])
+
+    def interrupted(self: EdgeIndex, partition: str, folders: list[Path]) -> None:
+        if folders:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EdgeIndex, "_discard", interrupted)
+        with pytest.raises(KeyboardInterrupt), index.write(GENERATION) as writer:
+            writer.upsert([point(2, "green pears")])
+    assert sorted(found(index, "apples pears")) == ["green pears", "red apples"]
+    with index.write(GENERATION) as writer:
+        writer.upsert([point(3, "blue plums")])
+    assert len([path for path in (tmp_path / "index" / "docs").iterdir() if path.is_dir()]) == 1

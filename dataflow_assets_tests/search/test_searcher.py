@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dataflow_assets.errors import ConfigurationError, ModelError
+from dataflow_assets.errors import ConfigurationError, IndexMissing, ModelError, SearchIndexError
 from dataflow_assets.index.edge import EdgeIndex
 from dataflow_assets.index.server import ServerIndex
 from dataflow_assets.models.base import Asked, Kind, VectorOf
@@ -209,6 +210,36 @@ def test_a_new_publication_is_seen_and_a_deleted_document_is_not(tmp_path: Path)
     assert first.publications != made.publications()
     index.drop("fruit")
     assert made.search("apple").results == ()
+
+
+def test_a_library_whose_index_is_lost_is_left_out_and_said_to_be(tmp_path: Path) -> None:
+    index, made = searcher(tmp_path, fruit=SearchSettings(), tools=SearchSettings())
+    publish(index, [payload("An apple a day.", "apples")])
+    publish(index, [payload("The key of the apple shed.", "keys", library="tools")], "tools")
+    lost = index.published("tools")
+    assert lost is not None
+    shutil.rmtree(tmp_path / "index" / "tools" / lost.name)
+    found = made.search("apple")
+    assert titles(found) == ["apples"]
+    assert found.notes == ("tools is left out, since its index cannot be opened: run `dataflow run tools`.",)
+    with pytest.raises(IndexMissing, match="run the library"):
+        made.search("apple", libraries=["tools"])
+    assert index.generations("tools") == {}
+    publish(index, [payload("The key of the apple shed.", "keys", library="tools")], "tools")
+    assert sorted(titles(made.search("apple"))) == ["apples", "keys"]
+
+
+def test_a_shard_that_is_damaged_says_what_to_do(tmp_path: Path) -> None:
+    index, made = searcher(tmp_path)
+    publish(index, [payload("An apple a day.", "apples")])
+    published = index.published("fruit")
+    assert published is not None
+    folder = tmp_path / "index" / "fruit" / published.name
+    for path in folder.rglob("segment.json"):
+        path.write_bytes(b"{")
+    with pytest.raises(SearchIndexError) as told:
+        made.search("apple")
+    assert f"remove the folder {folder} and run the library" in str(told.value)
 
 
 def test_a_model_that_cannot_be_asked_leaves_words(tmp_path: Path) -> None:
