@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dataflow_assets.commands.options import as_json, named_catalog
+from dataflow_assets.commands.options import as_json, named_catalog, usable_home
 from dataflow_assets.errors import ConfigurationError
 from dataflow_assets.home import catalog_path, home_path, open_index
 from dataflow_assets.printing import print_json, print_table, say
@@ -21,11 +21,12 @@ def serve(host: str | None, port: int | None, require_key: bool | None) -> None:
     settings = ServingSettings.of({"host": host, "port": port, "require_key": require_key})
     from dataflow_assets.serving.server import bind, check, make_server, run
 
-    check(settings, home_path())
+    home = usable_home(made=True)
+    check(settings, home)
     listening = bind(settings)
-    server = make_server(settings, home_path(), catalog_path())
+    server = make_server(settings, home, catalog_path())
     name = f"[{settings.host}]" if ":" in settings.host else settings.host
-    say(f"Serving {home_path()} at http://{name}:{listening.getsockname()[1]}/ - stop with Ctrl-C.")
+    say(f"Serving {home} at http://{name}:{listening.getsockname()[1]}/ - stop with Ctrl-C.")
     run(server, listening)
 
 
@@ -66,16 +67,15 @@ def keys_add(name: str, libraries: tuple[str, ...], per_minute: int, runs: bool,
     from dataflow_assets.catalog import split_partition
     from dataflow_assets.serving.keys import KeyStore
 
+    home = usable_home(made=True)
     if libraries:
-        known = {*named_catalog().libraries, *(split_partition(p)[0] for p in open_index(home_path()).partitions())}
+        known = {*named_catalog().libraries, *(split_partition(p)[0] for p in open_index(home).partitions())}
         for library in libraries:
             if library not in known:
                 raise ConfigurationError(
                     f"There is no library {library!r}. There are: {', '.join(sorted(known)) or 'none'}."
                 )
-    key, token = KeyStore(home_path()).add(
-        name, libraries=libraries or None, per_minute=per_minute, runs=runs, events=events
-    )
+    key, token = KeyStore(home).add(name, libraries=libraries or None, per_minute=per_minute, runs=runs, events=events)
     if as_json:
         print_json({"name": key.name, "key": token, "events_secret": key.events_secret, "libraries": key.libraries})
         return
@@ -122,5 +122,5 @@ def keys_remove(name: str) -> None:
     """Take a key back; a service that runs refuses it from its next request on."""
     from dataflow_assets.serving.keys import KeyStore
 
-    KeyStore(home_path()).remove(name)
+    KeyStore(usable_home()).remove(name)
     say(f"{name} is removed.")

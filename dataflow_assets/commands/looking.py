@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dataflow_assets.catalog_schema import json_schema
-from dataflow_assets.commands.options import as_json, named_catalog
+from dataflow_assets.commands.options import as_json, named_catalog, usable_home
 from dataflow_assets.errors import CatalogError, ConfigurationError
-from dataflow_assets.home import home_path, open_index
+from dataflow_assets.home import open_index
 from dataflow_assets.printing import cell, counted, print_json, print_table, say, say_all
 from dataflow_assets.warehouse.store import Warehouse
 
@@ -24,14 +24,15 @@ def status(as_json: bool) -> None:
     """Show the libraries: rows, points, freshness, last run, cost so far."""
     from dataflow_assets.flow.status import library_states
 
+    home = usable_home()
     try:
         catalog: Catalog | None = named_catalog()
     except ConfigurationError as error:
-        if not Warehouse(home_path()).path.exists():
+        if not Warehouse(home).path.exists():
             raise
         catalog = None
         say(str(error))
-    answer = library_states(catalog, home_path())
+    answer = library_states(catalog, home)
     if as_json:
         print_json(answer)
         return
@@ -116,7 +117,7 @@ def sql(statement: str, as_json: bool) -> None:
     import duckdb
 
     try:
-        with Warehouse(home_path()).reading() as connection:
+        with Warehouse(usable_home()).reading() as connection:
             cursor = connection.execute(statement)
             names = [column[0] for column in cursor.description or ()]
             rows: list[tuple[Any, ...]] = cursor.fetchall()
@@ -146,6 +147,7 @@ def catalog_check(as_json: bool) -> None:
     """Say whether the catalog is right, and everything that is wrong with it."""
     try:
         found = named_catalog()
+        _check_golden(found)
     except CatalogError as error:
         if as_json:
             print_json({"ok": False, "problems": error.problems})
@@ -158,6 +160,20 @@ def catalog_check(as_json: bool) -> None:
         say_all(found.notes)
 
 
+def _check_golden(found: Catalog) -> None:
+    """Read the golden queries that the catalog names, as a run does before it begins."""
+    from dataflow_assets.flow.evaluate import golden_questions
+
+    problems = []
+    for name, settings in found.libraries.items():
+        try:
+            golden_questions(name, settings, found.folder)
+        except ConfigurationError as error:
+            problems.append(str(error))
+    if problems:
+        raise CatalogError(problems)
+
+
 @click.command()
 @click.argument("library")
 @as_json
@@ -166,7 +182,7 @@ def forget(library: str, as_json: bool) -> None:
     from dataflow_assets.flow.forget import forget as remove
     from dataflow_assets.flow.status import libraries_in
 
-    home = home_path()
+    home = usable_home()
     warehouse = Warehouse(home)
     known = libraries_in(warehouse)
     if library not in known:

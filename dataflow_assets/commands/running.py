@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dataflow_assets.commands.options import as_json, library_arguments, named_catalog
+from dataflow_assets.commands.options import as_json, library_arguments, named_catalog, usable_home
 from dataflow_assets.errors import ConfigurationError
-from dataflow_assets.home import catalog_path, home_path, open_index, prepare_dagster_home
+from dataflow_assets.home import catalog_path, open_index, prepare_dagster_home
 from dataflow_assets.printing import print_json, print_table, say, say_all
 from dataflow_assets.warehouse.store import Warehouse
 
@@ -40,6 +40,7 @@ def run(libraries: tuple[str, ...], jobs: int, accept_deletes: bool, as_json: bo
     catalog = named_catalog(libraries)
     if accept_deletes and not libraries:
         raise ConfigurationError("--accept-deletes needs the names of the libraries whose deletes you agree to.")
+    usable_home(made=True)
     hear_signals()
     from dataflow_assets.command_run import run_libraries
 
@@ -69,7 +70,7 @@ def plan(libraries: tuple[str, ...], as_json: bool) -> None:
     from dataflow_assets.flow.plan import StagePlan
     from dataflow_assets.flow.plan import plan as make_plan
 
-    catalog, home = named_catalog(libraries), home_path()
+    catalog, home = named_catalog(libraries), usable_home()
     answer: dict[str, Any] = {"libraries": {}}
     for name in libraries or catalog.libraries:
         plans: list[Plan] = []
@@ -136,9 +137,10 @@ def _budget(home: Path, name: str, settings: LibrarySettings, usd: float) -> dic
 @click.option("--host", default="127.0.0.1", show_default=True)
 def dev(port: int, host: str) -> None:
     """Open the Dagster UI, with its daemon, on the instance that `dataflow run` uses."""
+    home = usable_home(made=True)
     hear_signals()
-    prepare_dagster_home(home_path())
-    os.environ["DATAFLOW_HOME"], os.environ["DATAFLOW_CATALOG"] = str(home_path()), str(catalog_path())
+    prepare_dagster_home(home)
+    os.environ["DATAFLOW_HOME"], os.environ["DATAFLOW_CATALOG"] = str(home), str(catalog_path())
     words = ["dev", "-m", "dataflow_assets.definitions", "-p", str(port), "-h", host]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-c", QUIET_DAGSTER, *words])  # noqa: S606 - our own interpreter, no shell

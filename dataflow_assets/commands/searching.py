@@ -6,14 +6,15 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from dataflow_assets.commands.options import as_json, library_arguments, named_catalog
+from dataflow_assets.commands.options import as_json, library_arguments, named_catalog, usable_home
 from dataflow_assets.errors import ConfigurationError
-from dataflow_assets.home import home_path, open_index
+from dataflow_assets.home import catalog_path, home_path, open_index
 from dataflow_assets.printing import print_json, print_results, print_table, say, say_all
+from dataflow_assets.settings_base import DocType
 from dataflow_assets.warehouse.store import Warehouse
 
 if TYPE_CHECKING:
@@ -83,7 +84,9 @@ def search(
                 found = answer(text)
                 if line_number == 0:
                     say_all(found.notes)
-                click.echo(json.dumps({"id": identity, **found.to_dict()}, ensure_ascii=False))
+                line = json.dumps({"id": identity, **found.to_dict()}, ensure_ascii=False)
+                # Half a surrogate pair, which JSON can name and UTF-8 cannot, is given back as JSON names it.
+                click.echo(line.encode("utf-8", "backslashreplace").decode("utf-8"))
             return
         found = answer(query or "")
     say_all(found.notes)
@@ -102,9 +105,14 @@ def _queries(path: Path) -> Iterator[tuple[Any, str]]:
         if line.strip():
             try:
                 said = json.loads(line)
-                yield said["id"], str(said["text"])
+                identity, text = said["id"], str(said["text"])
             except (ValueError, KeyError, TypeError) as error:
                 raise ConfigurationError(f'{path}, line {number} is no JSON object with "id" and "text".') from error
+            if not text.strip():
+                raise ConfigurationError(
+                    f"{path}, line {number}: the text is empty; say what to look for, or take the line out."
+                )
+            yield identity, text
 
 
 def _filters(said: Sequence[str]) -> dict[str, list[str]]:
@@ -113,6 +121,8 @@ def _filters(said: Sequence[str]) -> dict[str, list[str]]:
         key, equals, value = word.partition("=")
         if not equals:
             raise ConfigurationError(f"--filter takes KEY=VALUE, such as doc_type=guide; {word!r} has no =.")
+        if key == "doc_type" and value not in (kinds := get_args(DocType)):
+            raise ConfigurationError(f"There is no doc_type {value!r}; allowed are {', '.join(kinds)}.")
         filters.setdefault(key, []).append(value)
     return filters
 
@@ -133,7 +143,7 @@ def evaluate(libraries: tuple[str, ...], golden: Path | None, k: int | None, as_
     """
     from dataflow_assets.flow.measuring import measure
 
-    catalog, home = named_catalog(libraries), home_path()
+    catalog, home = named_catalog(libraries), usable_home()
     index, warehouse = open_index(home), Warehouse(home)
     answer: dict[str, Any] = {"libraries": {}}
     for name in libraries or catalog.libraries:
@@ -171,6 +181,7 @@ def generations(library: str, chosen: str | None, as_json: bool) -> None:
     home, index = home_path(), open_index(home_path())
     _there(library, index)
     if chosen is not None:
+        usable_home()
         choose(home, index, library, chosen)
     told = describe(home, index, library)
     if as_json:
@@ -196,7 +207,7 @@ def rollback(library: str, as_json: bool) -> None:
     """Go back to the generation of a library's index that was in use before."""
     from dataflow_assets.flow.generations import go_back
 
-    home, index = home_path(), open_index(home_path())
+    home, index = usable_home(), open_index(home_path())
     _there(library, index)
     left, used = go_back(home, index, library)
     if as_json:
@@ -208,5 +219,8 @@ def rollback(library: str, as_json: bool) -> None:
 
 def _there(library: str, index: SearchIndex) -> None:
     known = sorted({partition.partition(".")[0] for partition in index.partitions()})
-    if library not in known:
-        raise ConfigurationError(f"No library {library!r} is indexed. There are: {', '.join(known) or 'none'}.")
+    if library in known:
+        return
+    if catalog_path().exists() and library in named_catalog().libraries:
+        raise ConfigurationError(f"{library} has no index yet: run `dataflow run {library}`.")
+    raise ConfigurationError(f"No library {library!r} is indexed. There are: {', '.join(known) or 'none'}.")

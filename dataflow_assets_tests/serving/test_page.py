@@ -216,6 +216,15 @@ def test_an_address_that_names_nothing_says_so(page: Browser, address: str) -> N
     page.complaints.clear()  # the browser notes each 404
 
 
+def test_an_address_names_the_tab_and_a_library_that_is_not_there_is_said(page: Browser, address: str) -> None:
+    page.open(f"{address}#query=apples&library=nowhere")
+    page.wait(f"{SAID}.includes('no library nowhere')")
+    assert page.evaluate("document.title") == "apples - dataflow"
+    assert page.evaluate("document.querySelector('#library').selectedOptions[0].textContent") == "all"
+    find(page, "cellar")
+    assert "nowhere" not in page.evaluate(SAID)
+
+
 def test_text_stays_text_and_marks_stand_where_they_belong(page: Browser) -> None:
     find(page, "onerror cellar teh")
     assert page.evaluate(TITLES)[0] == "<b>evil</b>"

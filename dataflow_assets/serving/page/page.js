@@ -151,12 +151,12 @@ function remember(open = null, step = false) {
   const address = said.size ? `#${said}` : location.pathname;
   if (step) history.pushState({ open: true }, "", address);
   else history.replaceState(history.state, "", address);
-  document.title = `${query.value.trim() || "Search"} - dataflow`;
 }
 
 async function searchNow(count = STEP) {
   clearTimeout(timer);
   running?.abort();
+  document.title = `${query.value.trim() || "Search"} - dataflow`;
   const said = parameters(), filtered = FILTERS.filter((name) => said.has(name));
   byId("filters-shown").textContent = filtered.length ? `Filters (${filtered.length})` : "Filters";
   byId("unfilter").hidden = !filtered.length;
@@ -180,7 +180,9 @@ async function searchNow(count = STEP) {
     suggest(answer.understood);
     const found = `${answer.results.length || "No"} result${answer.results.length === 1 ? "" : "s"}`;
     const advice = answer.results.length ? "" : filtered.length ? "Other words, or fewer filters, may find more. " : "Other words may find more. ";
-    say(`${found} in ${answer.took_ms.toFixed(1)} ms. ${advice}${(answer.notes || []).join(" ")}`);
+    const named = wanted().get("library") || ""; // by an address that was sent by somebody who may see more
+    const elsewhere = named === byId("library").value ? "" : `There is no library ${named.slice(0, 100)} here; all were searched. `;
+    say(`${found} in ${answer.took_ms.toFixed(1)} ms. ${elsewhere}${advice}${(answer.notes || []).join(" ")}`);
   } catch (error) {
     excuse(error, () => searchNow(count));
   } finally {
@@ -309,7 +311,7 @@ function restore() {
   const said = wanted();
   query.value = said.get("query") || "";
   for (const name of FILTERS) byId(name).value = said.get(name) || (name === "mode" ? "hybrid" : "");
-  for (const name of ["doc_type", "mode"]) if (byId(name).selectedIndex < 0) byId(name).selectedIndex = 0;
+  for (const name of ["library", "doc_type", "mode"]) if (byId(name).selectedIndex < 0) byId(name).selectedIndex = 0;
 }
 
 /** Does what the address says: at the beginning, and where Back, Forward or a person changed it. */
