@@ -59,6 +59,11 @@ def main() -> None:
         # Whoever read our output has seen enough. Python would complain once more when it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        # A full disk, a folder of another user: nothing that a traceback would help with.
+        where = f" ({error.filename})" if error.filename else ""
+        say(f"The operating system refused something: {error.strerror or error}{where}. What was stored stays.")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

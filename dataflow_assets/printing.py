@@ -32,7 +32,7 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[str]], *, numbers:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for position, name in enumerate(names):
         right = numbers is not None and position >= len(names) - numbers
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+        table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console = Console()

@@ -107,9 +107,7 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
                 self._book(home)  # what a killed run paid for
                 stack.callback(self._book, home)
                 # Does nothing where the last stage has noted a better end.
-                stack.callback(
-                    end_state, home, partition, "failed", message="The run did not come to its end; its log says why."
-                )
+                stack.callback(_end, self._run)
             try:
                 yield self
             finally:
@@ -119,3 +117,9 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Book what was paid for, however the run ended."""
         if (home / "ledger.sqlite").exists():
             book_calls(home, self.warehouse)
+
+
+def _end(run: LibraryRun) -> None:
+    """Note that a run failed, where the last stage did not note how it ended."""
+    said = run.failure or "The run did not come to its end; its log says why."
+    end_state(run.home, run.partition, "failed", message=said)

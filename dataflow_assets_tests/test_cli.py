@@ -83,6 +83,7 @@ def test_status_and_sql(command: Command) -> None:
     told = json.loads(command("status", "--json").stdout)["libraries"]["fruit"]
     assert (told["points"], told["rows"]["chunks"], told["retired"], told["last_run"]["status"]) == (3, 3, False, "ok")
     assert json.loads(command("sql", "SELECT count(*) AS n FROM chunks", "--json").stdout) == [{"n": 3}]
+    assert "[/b]" in command("sql", 'SELECT 1 AS "[/b]"').stdout
     shown = command("status").stdout
     assert len(re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", shown)) == 2, "the last change and the last listing"
 
@@ -98,6 +99,8 @@ def test_status_and_sql(command: Command) -> None:
         (("search",), "QUERY"),
         (("sql", "DELETE FROM chunks"), "read-only"),
         (("sql", "SELEC 1"), "syntax"),
+        (("sql", "COPY chunks TO 'chunks.csv'"), "file system operations are disabled"),
+        (("sql", "SELECT * FROM read_text('catalog.yaml')"), "file system operations are disabled"),
         (("forget", "nothing"), "nothing"),
         (("run", "--accept-deletes"), "names"),
         (("nonsense",), "nonsense"),

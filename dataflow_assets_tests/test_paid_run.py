@@ -603,6 +603,7 @@ def test_a_wrong_key_costs_one_call_keeps_what_is_stored_and_stops_no_other_libr
     assert told.status == 2
     assert "voyage does not accept the key" in told.err
     assert "Set the right one in VOYAGE_API_KEY" in told.err
+    assert "voyage does not accept the key" in shop.command("status", "--json").out
     assert [call.status for call in only(services, "embeddings")] == [401]
     assert shop.rows("SELECT status, count(*) FROM corrections WHERE library = 'paid' GROUP BY 1 ORDER BY 1") == [
         ("corrected", 10),

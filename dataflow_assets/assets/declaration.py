@@ -81,9 +81,11 @@ def materialize(
             run.check_models()
         changes = make(run)
     except ConfigurationError as error:
+        run.failure = str(error)
         # Without its cause: what a service said may lie in it, and the sentence has all that a person needs.
         raise dg.Failure(description=str(error), metadata={CONFIGURATION: True}, allow_retries=False) from None
     except DataflowError as error:
+        run.failure = str(error)
         raise dg.Failure(description=str(error)) from error
     changes.finished = finish
     run.details[table] = changes.details

@@ -118,6 +118,8 @@ def sql(statement: str, as_json: bool) -> None:
 
     try:
         with Warehouse(usable_home()).reading() as connection:
+            # Read-only is the warehouse alone: COPY would still write files, and functions read them.
+            connection.execute("SET enable_external_access = false")
             cursor = connection.execute(statement)
             names = [column[0] for column in cursor.description or ()]
             rows: list[tuple[Any, ...]] = cursor.fetchall()

@@ -70,8 +70,10 @@ def golden_questions(name: str, settings: LibrarySettings, base: Path) -> Questi
             raise ConfigurationError(f"The golden queries of {name} ({path}) are larger than {GOLDEN_BYTES:,} bytes.")
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
         raise ConfigurationError(
-            f"The golden queries of {name} cannot be read: {error}. They are named by evaluation.golden in the catalog."
+            f"The golden queries of {name}, {path}, cannot be read: {why}. Name a file of yours in the catalog, by "
+            "evaluation.golden, or with --golden."
         ) from None
     return read_golden(lines, str(path))
 

@@ -63,6 +63,7 @@ class LibraryRun:
         details: Table -> what its stage has to say to a person.
         started_at: When the run started; rows changed since are its own.
         parked: Says which texts wait for a batch.
+        failure: What ended the run, in a sentence, where a stage could say.
     """
 
     home: Path
@@ -79,6 +80,7 @@ class LibraryRun:
     details: dict[str, dict[str, Any]] = field(default_factory=dict)
     started_at: dt.datetime = field(default_factory=now)
     parked: Parked | None = None
+    failure: str | None = None
 
     @classmethod
     def of(

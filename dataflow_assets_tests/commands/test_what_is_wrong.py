@@ -105,3 +105,14 @@ def test_a_home_of_somebody_else(root: Path, words: tuple[str, ...]) -> None:
     assert done.returncode == 2, done.stderr
     assert "this user may not write to the folder" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_the_system_refuses_is_a_sentence(root: Path) -> None:
+    (root / "catalog.yaml").write_text(json.dumps({"libraries": {"a": {"source": {"path": "docs"}}}}))
+    done = subprocess.run(
+        [sys.executable, "-m", "dataflow_assets.cli", "run"],
+        env={**os.environ, "DATAFLOW_HOME": "/proc/home"}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "The operating system refused something: No such file or directory (/proc/home" in done.stderr
+    assert "Traceback" not in done.stderr
