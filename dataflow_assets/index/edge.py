@@ -100,7 +100,9 @@ class EdgeIndex:
                     raise _missing(partition, generation)
                 folder = self._folder / partition / published.name
                 if not folder.is_dir():
-                    raise IndexMissing(f"The index of {partition} is gone: run the library again, which builds it anew.")
+                    raise IndexMissing(
+                        f"The index of {partition} is gone: run the library again, which builds it anew."
+                    )
                 with passing_name(folder, self._folder / ".open") as name:
                     reader = EdgeReader(load(name), published, _held(folder))
         # Never closed, since another thread may still read from it, but gone with the last that knows it.
