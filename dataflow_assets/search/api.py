@@ -95,7 +95,7 @@ class Search:
         self,
         text: str,
         *,
-        libraries: Sequence[str] = (),
+        libraries: str | Sequence[str] = (),
         mode: Mode = "hybrid",
         top_k: int | None = None,
         filters: Mapping[str, str | Sequence[str]] | None = None,
@@ -120,7 +120,7 @@ class Search:
         )
 
     def around(
-        self, chunk_id: str, *, before: int = 1, after: int = 1, libraries: Sequence[str] = ()
+        self, chunk_id: str, *, before: int = 1, after: int = 1, libraries: str | Sequence[str] = ()
     ) -> Passage | None:
         """Read around a chunk.
 
@@ -128,18 +128,18 @@ class Search:
             chunk_id: The chunk.
             before: Neighbours in front of it, at most 50.
             after: Neighbours behind it, at most 50.
-            libraries: Where it may be; anywhere if empty. One that is not there is no error.
+            libraries: Where it may be, a text being the name of one; anywhere if empty. One that is not there is no error.
 
         Returns:
             The chunk with its neighbours; None where these libraries have no such chunk.
         """
         return self._searcher.around(chunk_id, before=before, after=after, libraries=libraries)
 
-    def publications(self, libraries: Sequence[str] = ()) -> dict[str, str]:
+    def publications(self, libraries: str | Sequence[str] = ()) -> dict[str, str]:
         """Name the published states that an answer would be read from now; see `SearchAnswer.publications`.
 
         Args:
-            libraries: Which; all if empty. One that is not there is left out.
+            libraries: Which, a text being the name of one; all if empty. One that is not there is left out.
         """
         return self._searcher.publications(libraries)
 

@@ -42,14 +42,33 @@ _TOKEN = re.compile(r"[^\s,;!?\"“”«»「」`()\[\]{}<>]{1,120}")
 _HUMPS = re.compile(r"[a-z0-9][A-Z]|[A-Z]{2}[a-z]{2}")
 _VERSION = re.compile(r"[vV]?\d{1,4}(?:\.\d{1,6}){1,4}(?:[-.]?(?:a|b|rc|alpha|beta|dev|post|pre)\.?\d{0,4})?")
 _ERROR = re.compile(
-    r"[A-Z]{1,4}\d{4,6}|[A-Z]{2,6}-\d{3,6}|0[xX][0-9a-fA-F]{4,16}|[A-Za-z_.]{1,80}(?:Error|Exception|Warning|Fault)"
+    r"0[xX][0-9a-fA-F]{4,16}|[A-Za-z_.]{1,80}(?:Error|Exception|Warning|Fault)|"
+    r"(?:net::)?ERR(?:_[A-Z0-9]{1,40}){1,8}|(?:SSL|SEC|NS|PKIX)_ERROR(?:_[A-Z0-9]{1,40}){1,8}|"
+    r"E(?:AI)?_[A-Z]{3,40}(?:_[A-Z]{1,40}){0,4}"
 )
-_ERRNO = frozenset(errno.errorcode.values())
+_ERRNO = frozenset([*errno.errorcode.values(), "ENOTFOUND"])
+_CODE = re.compile(r"([A-Z]{1,4})(\d{3,6})|([A-Z]{2,6})-(\d{3,6})")
+"""Letters and a number: an error code, or the name of something else."""
+_NO_CODES = frozenset("AES BIP CP CVE DIN ECMA EIP EN ES HTTP IEC IEEE ISO JEP JSR PEP RFC RSA SHA UTF".split())
+"""Letters before the numbers of standards, encodings and the like."""
+_CODES = frozenset("BC C CA CS E FS LNK MSB NU PLC PLE PLR PLW TS W".split())
+"""Letters of compilers, linkers and linters, whose numbers may look like years: C2065, LNK2019."""
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_SHORT_CODES = frozenset("EW")
+"""Letters that say error or warning themselves: three digits are enough. A100 and P450 are names of other things."""
+_ERROR_WORDS = frozenset("error errors warning warnings noqa".split())
+_LINTED = re.compile(r"\b(?:noqa|flake8|ruff|pylint|pycodestyle|lint(?:er|ers|ing)?)\b", re.IGNORECASE)
+_STATUS = re.compile(
+    r"\b(?:HTTP(?:/\d(?:\.\d)?)?|status)(?:[ -](?:status|response|error))?(?:[ -]code)?[ :=-]{0,3}[45]\d\d\b(?![.,]\d)",
+    re.IGNORECASE,
+)
+"""An answer of HTTP that says what failed."""
 _VERSION_WORDS = frozenset("version release since python node java php ruby go rust postgres postgresql v".split())
 _WORD = re.compile(r"\w+")
 
 _CHANGES = re.compile(
-    r"\b(?:change ?logs?|release notes?|what'?s new|changed? (?:in|since) (?:version|v?\d))", re.IGNORECASE
+    r"\b(?:change ?logs?|release notes?|what['’]?s new|new in (?:version|v?\d)|changed? (?:in|since) (?:version|v?\d))",
+    re.IGNORECASE,
 )
 _SAID = re.compile(
     r"\b(?:who said|(?:did|was) \w+ (?:say|said|mention)|in (?:the|our) (?:chat|conversation|thread|channel))\b",
@@ -100,6 +119,9 @@ _INTENTS: tuple[tuple[Intent, re.Pattern[str]], ...] = (
         ),
     ),
 )
+_MENDING = re.compile(r"\b(?:fix(?:es|ed|ing)?|(?:re)?solv(?:e|es|ed|ing))\b", re.IGNORECASE)
+_BROKEN = re.compile(r"\b(?:warnings?|failures?|bugs?|panics?|exit codes?)\b", re.IGNORECASE)
+"""What is wrong, where somebody wants to mend it; elsewhere these words may be a subject."""
 
 
 @lru_cache(maxsize=512)
@@ -144,34 +166,66 @@ def _entities(said: str) -> tuple[Entity, ...]:
         if len(found) < MAX_ENTITIES:
             found.setdefault((text, kind), Entity(text, kind))  # type: ignore[arg-type]
 
+    changes, linted = _CHANGES.search(said) is not None, _LINTED.search(said) is not None
     for match in _QUOTED.finditer(said):
         inside = next(group for group in match.groups() if group is not None).strip()
         if len(inside) > 1:
             add(
                 inside,
-                _kind_of(inside, "") or ("identifier" if match.group(5) and _NAME.fullmatch(inside) else "phrase"),
+                ("error" if _STATUS.fullmatch(inside) else None)
+                or _kind_of(inside, "", changes=changes, linted=linted)
+                or ("identifier" if match.group(5) and _NAME.fullmatch(inside) else "phrase"),
             )
+    rest = _QUOTED.sub(" ", said)
+    for match in _STATUS.finditer(rest):
+        add(match.group(), "error")
     before = ""
-    for match in _TOKEN.finditer(_QUOTED.sub(" ", said)):
+    for match in _TOKEN.finditer(rest):
         token = (
             match.group().strip(".:'’*=/\\|~^-+&")
             if not match.group().startswith("--")
             else match.group().rstrip(".:'=")
         )
-        if len(token) > 1 and (kind := _kind_of(token, before)) is not None:
+        if len(token) > 1 and (kind := _kind_of(token, before, changes=changes, linted=linted)):
             add(token, kind)
         before = token.lower()
     return tuple(found.values())
 
 
-def _kind_of(token: str, before: str) -> str | None:
-    if _ERROR.fullmatch(token) or token in _ERRNO:
+def _kind_of(token: str, before: str, *, changes: bool, linted: bool) -> str | None:
+    """Say what a token names.
+
+    Args:
+        token: The token.
+        before: The one before it, in small letters.
+        changes: Whether the question asks what changed.
+        linted: Whether it names a linter.
+    """
+    if _ERROR.fullmatch(token) or token in _ERRNO or _is_code(token, told=linted or before in _ERROR_WORDS):
         return "error"
     if _VERSION.fullmatch(token):
         # 2.5 may be any number; 2.5.1 and v2.5 are versions.
-        sure = token[0] in "vV" or token.count(".") > 1 or before in _VERSION_WORDS or not token[-1].isdigit()
+        sure = (
+            changes or token[0] in "vV" or token.count(".") > 1 or before in _VERSION_WORDS or not token[-1].isdigit()
+        )
         return "version" if sure else None
     return "identifier" if _is_identifier(token) else None
+
+
+def _is_code(token: str, *, told: bool) -> bool:
+    """Tell error codes from other names that end in a number: E501, TS2345 and ORA-00942 from A100, ES2015 and SHA-256.
+
+    Args:
+        token: The token.
+        told: Whether the words around it speak of errors.
+    """
+    match = _CODE.fullmatch(token)
+    if match is None:
+        return False
+    letters, digits = (part for part in match.groups() if part is not None)
+    if letters in _NO_CODES or (_YEAR.fullmatch(digits) and letters not in _CODES and not told):
+        return False
+    return len(digits) > 3 or "-" in token or letters in _SHORT_CODES or told
 
 
 def _is_identifier(token: str) -> bool:
@@ -190,11 +244,18 @@ def _is_identifier(token: str) -> bool:
 
 
 def _intent(said: str, entities: tuple[Entity, ...]) -> Intent:
-    if any(entity.kind == "error" for entity in entities):
+    errors = [entity.text for entity in entities if entity.kind == "error"]
+    if not all(map(_STATUS.fullmatch, errors)):
+        return "error"
+    # A message has several words; one in quotes may be anything.
+    message = any(entity.kind == "phrase" and len(entity.text.split()) > 1 for entity in entities)
+    if _MENDING.search(said) and (errors or message or _BROKEN.search(said)):
         return "error"
     for intent, pattern in _INTENTS:
         if pattern.search(said):
             return intent
+    if errors:  # after the others, since one can be wanted: how do I answer with HTTP 404
+        return "error"
     named = [entity for entity in entities if entity.kind == "identifier"]
     return "api" if named and len(_WORD.findall(said)) <= 2 + 3 * len(named) else "other"
 

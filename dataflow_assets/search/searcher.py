@@ -18,7 +18,7 @@ from dataflow_assets.index.points import is_chunk_id
 from dataflow_assets.models.base import Asked, Embedder
 from dataflow_assets.search.candidates import RERANKED, Found, Wish, at_most, fetch, space_of
 from dataflow_assets.search.evidence import result_of
-from dataflow_assets.search.filters import narrowing
+from dataflow_assets.search.filters import check, names_of, narrowing
 from dataflow_assets.search.passages import neighbours, passage_of
 from dataflow_assets.search.query import understand
 from dataflow_assets.search.readers import Opened, Readers
@@ -35,8 +35,6 @@ Made = TypeVar("Made")
 
 MAX_QUERY = 8_000
 """Characters of a query that are looked at; a longer one is cut."""
-MAX_RESULTS = 1_000
-MODES = ("hybrid", "semantic", "keyword")
 MOST_RERANKED = 200
 """Candidates that are reranked here at most."""
 MANY = 2_000
@@ -97,17 +95,17 @@ class Searcher:
         """Give what is in use of a library, by partition."""
         return self._readers.in_use(library)
 
-    def publications(self, libraries: Sequence[str] = ()) -> dict[str, str]:
+    def publications(self, libraries: str | Sequence[str] = ()) -> dict[str, str]:
         """Name the published states of libraries, by partition; of all if none is named."""
         known = self._libraries()
-        names = [name for name in libraries if name in known] if libraries else list(known)
+        names = [name for name in names_of(libraries) if name in known] if libraries else list(known)
         return {p: said.name for name in names for p, said in self._readers.in_use(name).items()}
 
     def search(
         self,
         text: str,
         *,
-        libraries: Sequence[str] = (),
+        libraries: str | Sequence[str] = (),
         mode: Mode = "hybrid",
         top_k: int | None = None,
         filters: Mapping[str, str | Sequence[str]] | None = None,
@@ -121,7 +119,7 @@ class Searcher:
 
         Args:
             text: The question.
-            libraries: Where to look; everywhere if empty.
+            libraries: Where to look, a text being the name of one; everywhere if empty.
             mode: By meaning and words, by meaning, or by words.
             top_k: How many results; the libraries' setting if left out.
             filters: Key -> the value a result must have, or values of which it must have one; see `filters.FILTERS`.
@@ -133,9 +131,10 @@ class Searcher:
             explain: Whether each result says how it came by its place.
 
         Raises:
-            ConfigurationError: An empty question, an unknown library or filter.
+            ConfigurationError: An empty question, an unknown library or filter, or an argument that is nothing of its kind.
         """
         started = time.perf_counter()
+        check(text, mode, top_k, min_similarity, per_document)
 
         def answered(again: bool) -> tuple[Wish, tuple[SearchResult, ...]]:
             asked = self._understood(text, libraries, mode, top_k, filters, min_similarity, without_lost=again)
@@ -165,11 +164,11 @@ class Searcher:
         )
 
     def around(
-        self, chunk_id: str, *, before: int = 1, after: int = 1, libraries: Sequence[str] = ()
+        self, chunk_id: str, *, before: int = 1, after: int = 1, libraries: str | Sequence[str] = ()
     ) -> Passage | None:
         """Read around a chunk; None where the libraries have no such chunk."""
         known = self._libraries()
-        names = [name for name in libraries if name in known] if libraries else list(known)
+        names = [name for name in names_of(libraries) if name in known] if libraries else list(known)
         if not is_chunk_id(chunk_id):
             return None
 
@@ -223,7 +222,7 @@ class Searcher:
     def _understood(
         self,
         text: str,
-        libraries: Sequence[str],
+        libraries: str | Sequence[str],
         mode: Mode,
         top_k: int | None,
         filters: Mapping[str, str | Sequence[str]] | None,
@@ -234,15 +233,9 @@ class Searcher:
         asked = text[:MAX_QUERY]
         if not asked.strip():
             raise ConfigurationError("The query is empty: say what to look for.")
-        if mode not in MODES:
-            raise ConfigurationError(f"There is no mode {str(mode)[:100]!r}; allowed are {', '.join(MODES)}.")
-        if top_k is not None and not 1 <= top_k <= MAX_RESULTS:
-            raise ConfigurationError(
-                f"A search gives 1 to {MAX_RESULTS:,} results; {top_k} is not among these numbers."
-            )
         known = self._libraries()
-        narrowed = narrowing(filters or {})
-        names = list(dict.fromkeys(libraries)) or list(known)
+        narrowed = narrowing({} if filters is None else filters)
+        names = names_of(libraries) or list(known)
         for name in names:
             if name not in known:
                 listed = ", ".join(list(known)[:20]) or "none"
@@ -294,8 +287,6 @@ class Searcher:
 
     def _ranked(self, asked: Wish, *, rerank: bool, per_document: int | None) -> list[Found]:
         """Fetch, rank and rerank; where what the caller wants leaves too little, look further."""
-        if per_document is not None and per_document < 1:
-            raise ConfigurationError(f"A document has at least 1 result; {per_document} is less.")
         most = per_document or MANY
         vectors = self._vectors(asked)
         picky = per_document is not None or asked.narrowing.late

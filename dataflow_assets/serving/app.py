@@ -7,7 +7,7 @@ request passes first (`gate`).
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,7 +26,7 @@ from dataflow_assets.serving.gate import FREE, Gate
 from dataflow_assets.serving.mcp_server import PATH, Agents
 from dataflow_assets.serving.problems import MEDIA_TYPE, Problem
 from dataflow_assets.serving.service import Service, problem_of
-from dataflow_assets.serving.shapes import ProblemDetails
+from dataflow_assets.serving.shapes import SOMETHING, ProblemDetails
 
 DESCRIPTION = """\
 Libraries of documents, kept searchable. Errors are problem details (RFC 9457). A library that a key may not see does not exist
@@ -114,13 +114,21 @@ async def _invalid(_: Request, error: Exception) -> Response:
     """Say what is wrong with a request; its values are left out, for one of them may be a secret."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for these
     found = [
-        {"field": ".".join(str(part)[:100] for part in one["loc"][:10]), "message": str(one["msg"])[:300]}
+        {"field": ".".join(str(part)[:100] for part in one["loc"][:10]), "message": _in_words(one)}
         for one in error.errors()[:MAX_FINDINGS]
     ]
     if any(one["type"] == "json_invalid" for one in error.errors()):
         return Problem(400, "The body is no JSON.", errors=found).response()
     detail = "; ".join(f"{one['field']}: {one['message']}" for one in found[:3])
     return Problem(422, f"The request says something that is not allowed. {detail}", errors=found).response()
+
+
+def _in_words(error: Mapping[str, Any]) -> str:
+    """Say what is wrong with a value; of a question, that it says nothing, since a pattern tells nobody."""
+    blank = error.get("ctx", {}).get("pattern") == SOMETHING
+    if blank or (error["type"] == "string_too_short" and error["loc"][-1] == "query"):
+        return "Say what to look for."
+    return str(error["msg"])[:300]
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dataflow_assets.search.results import LibraryInfo, Passage, SearchAnswer, SearchResult
 from dataflow_assets.stages.tokens import count_tokens
@@ -103,6 +104,46 @@ def told_passage(passage: Passage, max_tokens: int) -> str:
     text = _quoted(passage.corrected_text or passage.text, mark)
     room = max_tokens - count_tokens(head) - count_tokens(closing) - 4
     return _within(f"{head}{_start_of(text, room)}{closing}", max_tokens)
+
+
+def told_unknown(tool: str, unknown: Sequence[str], schema: Mapping[str, Any]) -> str:
+    """Say which arguments a tool does not know, and which it does.
+
+    Args:
+        tool: The tool's name.
+        unknown: The arguments that it does not know.
+        schema: JSON schema of those that it does.
+    """
+    said = ", ".join(repr(_short(name, 60)) for name in unknown[:5])
+    return f"{tool} knows no argument {said}. It takes {', '.join(schema['properties'])}."
+
+
+def told_wrong(tool: str, wrong: Sequence[str], arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """Say which arguments of a tool are wrong, and what is allowed.
+
+    Args:
+        tool: The tool's name.
+        wrong: The arguments that are wrong or missing.
+        arguments: All that was said.
+        schema: JSON schema of the arguments.
+    """
+    return " ".join(
+        f"{name} has to be {_allowed(schema['properties'][name])}."
+        if name in arguments
+        else f"{tool} needs {name}: {_allowed(schema['properties'][name])}."
+        for name in wrong
+    )
+
+
+def _allowed(schema: Mapping[str, Any]) -> str:
+    """Say in words what an argument may be: a number within bounds, one of some words, or a text."""
+    one = next((each for each in schema.get("anyOf", ()) if each.get("type") != "null"), schema)
+    if "enum" in one:
+        return f"one of {', '.join(one['enum'])}"
+    if one["type"] == "integer":
+        return f"a whole number from {one['minimum']:,} to {one['maximum']:,}"
+    least = one.get("minLength")
+    return f"a text of {f'{least:,} to' if least else 'at most'} {one['maxLength']:,} characters"
 
 
 def fits(passage: Passage, max_tokens: int) -> bool:

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.transport_security import TransportSecuritySettings
-from mcp_types import ToolAnnotations
-from pydantic import Field
+from mcp_types import CallToolResult, InputRequiredResult, Tool, ToolAnnotations
+from pydantic import BeforeValidator, Field, ValidationError
 
 from dataflow_assets import __version__
 from dataflow_assets.errors import ConfigurationError, DataflowError
@@ -32,8 +32,11 @@ from dataflow_assets.serving.mcp_answers import (
     told_libraries,
     told_passage,
     told_search,
+    told_unknown,
+    told_wrong,
 )
 from dataflow_assets.serving.rates import Rates
+from dataflow_assets.settings_base import DocType
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -59,6 +62,36 @@ Budget = Annotated[
 ]
 Words = Annotated[str, Field(min_length=1, max_length=8_000)]
 Library = Annotated[str | None, Field(max_length=64, description="A library's name; all libraries if left out.")]
+Kind = Annotated[
+    DocType | None,
+    BeforeValidator(lambda said: None if said == "" else said),  # how some agents leave out what they need not say
+    Field(description="Only pages of this kind."),
+]
+
+
+class _Tools(MCPServer[Any]):
+    """The SDK's server, which ignores arguments that it does not know, and tells of wrong ones in the words of its library."""
+
+    async def list_tools(self) -> list[Tool]:
+        return [
+            tool.model_copy(update={"input_schema": {**tool.input_schema, "additionalProperties": False}})
+            for tool in await super().list_tools()
+        ]
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        schema = next((tool.input_schema for tool in await super().list_tools() if tool.name == name), None)
+        if schema is not None and (unknown := [each for each in arguments if each not in schema["properties"]]):
+            raise ToolError(told_unknown(name, unknown, schema))
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            cause = error.__cause__
+            if schema is None or isinstance(error, UnexpectedToolError) or not isinstance(cause, ValidationError):
+                raise
+            wrong = dict.fromkeys(str(each["loc"][0]) for each in cause.errors(include_url=False, include_input=False))
+            raise ToolError(told_wrong(name, list(wrong), arguments, schema)) from None
 
 
 def make_server(search: Search) -> MCPServer[Any]:
@@ -67,9 +100,7 @@ def make_server(search: Search) -> MCPServer[Any]:
     Args:
         search: What answers; used by several threads.
     """
-    server: MCPServer[Any] = MCPServer(
-        "dataflow", title="dataflow", instructions=_INSTRUCTIONS, version=__version__, log_level="WARNING"
-    )
+    server = _Tools("dataflow", title="dataflow", instructions=_INSTRUCTIONS, version=__version__, log_level="WARNING")
     reads = ToolAnnotations(read_only_hint=True, open_world_hint=False, idempotent_hint=True)
 
     def find_library(
@@ -107,9 +138,7 @@ def make_server(search: Search) -> MCPServer[Any]:
             Words, Field(description="A question or words; identifiers and error messages as they stand.")
         ],
         library: Library = None,
-        kind: Annotated[
-            str | None, Field(max_length=64, description="Only pages of this kind, such as tutorial, reference or api.")
-        ] = None,
+        kind: Kind = None,
         top_k: Annotated[int, Field(ge=1, le=50, description="Results at most.")] = 5,
         max_tokens: Budget = 2_000,
     ) -> str:

@@ -24,6 +24,9 @@ MAX_WINDOW = 200_000
 MAX_VALUES = 20
 """Values of a filter, so that a search fits into an address."""
 
+SOMETHING = r"\S"
+"""What a question must have in it."""
+
 LibraryName = Annotated[str, Field(pattern=LIBRARY_NAME, max_length=64)]
 Identity = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Words = Annotated[str, Field(min_length=1, max_length=200)]
@@ -51,7 +54,7 @@ class Asked(BaseModel):
 class SearchRequest(Asked):
     """A question. Filters narrow the results to those that have one of the values of each."""
 
-    query: Annotated[str, Field(min_length=1, max_length=MAX_QUERY, pattern=r"\S")] = Field(
+    query: Annotated[str, Field(min_length=1, max_length=MAX_QUERY, pattern=SOMETHING)] = Field(
         description="What to look for."
     )
     mode: Mode = Field("hybrid", description="By meaning and words, by meaning, or by words.")

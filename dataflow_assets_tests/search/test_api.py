@@ -61,6 +61,58 @@ def test_a_question_and_what_surrounds_the_answer(home: Home) -> None:
         assert found.chunks == (first.chunk_id,)
 
 
+def test_one_library_may_be_named_by_a_text(home: Home) -> None:
+    home.publish("An old apple.", library="old")
+    with open_search(home.home, home.catalog) as search:
+        answer = search.search("apple", libraries="fruit")
+        assert {result.library for result in answer.results} == {"fruit"}
+        assert search.publications("fruit") == answer.publications
+        assert search.around(answer.results[0].chunk_id, libraries="fruit") is not None
+        assert search.around(answer.results[0].chunk_id, libraries="old") is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"text": None}, "The query is None"),
+        ({"text": 5}, "The query is 5"),
+        ({"text": b"apple"}, "The query is of the type bytes"),
+        ({"filters": {"tags": 5}}, "The filter tags takes"),
+        ({"filters": {"tags": [5]}}, "The filter tags takes"),
+        ({"filters": {5: "x"}}, "filtered by 5"),
+        ({"filters": "tags=x"}, "The filters are 'tags=x'"),
+        ({"filters": 5}, "The filters are 5"),
+        ({"min_similarity": 5}, "from -1 to 1; min_similarity is 5"),
+        ({"min_similarity": "0.5"}, "min_similarity is '0.5'"),
+        ({"min_similarity": float("nan")}, "min_similarity is nan"),
+        ({"min_similarity": 10**400}, "min_similarity is of the type int"),
+        ({"top_k": "3"}, "top_k is '3'"),
+        ({"top_k": 2.5}, "top_k is 2.5"),
+        ({"top_k": True}, "top_k is True"),
+        ({"top_k": 10**5000}, "top_k is of the type int"),
+        ({"per_document": "1"}, "per_document is '1'"),
+        ({"libraries": 5}, "The libraries are 5"),
+        ({"libraries": [5]}, "One of the libraries is 5"),
+        ({"libraries": [["fruit"]]}, "One of the libraries is of the type list"),
+        ({"libraries": "nuts"}, "There is no library 'nuts'. There are: fruit."),
+        ({"mode": ["hybrid"]}, "There is no mode"),
+    ],
+)
+def test_what_is_nothing_of_its_kind_is_refused_in_a_sentence(home: Home, wrong: dict[str, Any], why: str) -> None:
+    with open_search(home.home, home.catalog) as search, pytest.raises(ConfigurationError) as refused:
+        search.search(**{"text": "apple", **wrong})
+    assert why in str(refused.value)
+    assert str(refused.value).endswith(".")
+
+
+def test_numbers_of_other_kinds_are_numbers(home: Home) -> None:
+    import numpy as np
+
+    with open_search(home.home, home.catalog) as search:
+        found = search.search("apple", top_k=np.int64(1), min_similarity=np.float32(0.1), libraries=("fruit",))
+    assert [result.text for result in found.results] == ["The apple is red."]
+
+
 def test_json_says_what_it_always_said_and_more(home: Home) -> None:
     with open_search(home.home, home.catalog) as search:
         said = json.loads(json.dumps(search.search("apple").to_dict()))

@@ -26,6 +26,15 @@ def named(text: str) -> dict[str, str]:
         ("TypeError when opening the index", "error"),
         ("the upload is not working", "error"),
         ("E0308 mismatched types", "error"),
+        ("E501", "error"),
+        ("HTTP 404 after the upload", "error"),
+        ("how do I return HTTP 404 from a view", "how-to"),
+        ("how do I fix HTTP 404", "error"),
+        ('How do I fix "no such option"?', "error"),
+        ("how to resolve the warning about line length", "error"),
+        ('How do I open "no such option"?', "how-to"),
+        ('how do I fix the "Save" button', "how-to"),
+        ("how can I solve a system of equations", "how-to"),
         ("arguments of open_search", "api"),
         ("Session.execute", "api"),
         ("rotating keys", "other"),
@@ -44,9 +53,15 @@ def test_intents(text: str, intent: str) -> None:
         ("std::vector with --dry-run", {"std::vector": "identifier", "--dry-run": "identifier"}),
         ("upgrade to 2.1.0 from v1.9", {"2.1.0": "version", "v1.9": "version"}),
         ("since version 3.11", {"3.11": "version"}),
+        ("what's new in 0.27", {"0.27": "version"}),
+        ("What’s new in 0.27?", {"0.27": "version"}),
         ("a share of 0.5 at mach 2.5", {}),
         ("ORA-00942 and 0x80070057", {"ORA-00942": "error", "0x80070057": "error"}),
         ("ENOENT and ConnectionResetError", {"ENOENT": "error", "ConnectionResetError": "error"}),
+        ("PLR2004 and F401 in ruff", {"PLR2004": "error", "F401": "error"}),
+        ("status code: 503", {"status code: 503": "error"}),
+        ("fix `HTTP 404`", {"HTTP 404": "error"}),
+        ("HTTP 200 and status 5000", {}),
         ('the message "permission was denied"', {"permission was denied": "phrase"}),
         ("run `dataflow run` with `max_age`", {"dataflow run": "phrase", "max_age": "identifier"}),
         ("IL-10 in NASA's tests, e.g. of and/or", {}),
@@ -55,6 +70,27 @@ def test_intents(text: str, intent: str) -> None:
 )
 def test_entities(text: str, entities: dict[str, str]) -> None:
     assert named(text) == entities
+
+
+@pytest.mark.parametrize(
+    "code",
+    "E501 W605 TS2345 LNK2019 C2065 E0308 ORA-00942 0x80070005 ECONNREFUSED ENOTFOUND EAI_AGAIN E_ACCESSDENIED "
+    "ERR_CONNECTION_REFUSED net::ERR_CONNECTION_REFUSED SSL_ERROR_NO_CYPHER_OVERLAP".split(),
+)
+def test_codes_of_errors(code: str) -> None:
+    assert named(f"the build says {code}, why?") == {code: "error"}
+    assert understand(code).doc_types == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    "H2O A4 B12 MP3 UTF8 UTF-16 S3 K8s Q4 A100 P450 F150 B747 CD133 2024 1999 H2020 ES2015 WWW2024 COVID-2019 SHA-256 "
+    "ISO-8601 RFC7231 ERR".split(),
+)
+def test_other_names_with_numbers_are_no_errors(name: str) -> None:
+    understood = understand(f"notes about {name} at home")
+    assert all(entity.kind != "error" for entity in understood.entities)
+    assert understood.intent == "other"
 
 
 def test_a_name_moves_weight_to_words_and_a_sentence_does_not() -> None:
@@ -89,7 +125,29 @@ def test_any_text_is_understood_and_the_weights_add_up(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["a", "A", ".", "a.", "a_", '"', "“", "`", "1.", "E1", " ", "how to ", "-", "aA", "what "]
+    "piece",
+    [
+        "a",
+        "A",
+        ".",
+        "a.",
+        "a_",
+        '"',
+        "“",
+        "`",
+        "1.",
+        "E1",
+        " ",
+        "how to ",
+        "-",
+        "aA",
+        "what ",
+        "ERR_A",
+        "E_AAA_",
+        "HTTP ",
+        "status code ",
+        "fix ",
+    ],
 )
 def test_hostile_repetition_takes_no_time(piece: str) -> None:
     started = time.process_time()

@@ -253,6 +253,20 @@ def test_odd_questions_are_answered(client: TestClient, query: str) -> None:
         assert answer.json()["query"] == query
 
 
+@pytest.mark.parametrize("query", ["", " ", "\t\n", "\u2003"])
+def test_a_question_that_says_nothing_is_refused_in_words(client: TestClient, query: str) -> None:
+    for answer in (
+        client.post("/v1/search", json={"query": query}),
+        client.get("/v1/search", params={"query": query}),
+    ):
+        assert "Say what to look for." in is_problem(answer, 422)
+        (error,) = answer.json()["errors"]
+        assert error["field"].endswith("query")
+        assert error["message"] == "Say what to look for."
+    asked = client.get("/openapi.json").json()["components"]["schemas"]["SearchBody"]["properties"]["query"]
+    assert (asked["minLength"], asked["pattern"]) == (1, r"\S")
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

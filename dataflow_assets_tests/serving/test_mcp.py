@@ -243,6 +243,52 @@ def test_wrong_calls_say_what_to_do(made: World) -> None:
     assert "Search again" in said(answers[5])
 
 
+@pytest.mark.parametrize(
+    ("tool", "arguments", "why"),
+    [
+        ("search", {"query": "x", "max_tokens": 1}, "max_tokens has to be a whole number from 200 to 20,000."),
+        ("search", {"query": "x", "top_k": "many"}, "top_k has to be a whole number from 1 to 50."),
+        ("search", {"query": ""}, "query has to be a text of 1 to 8,000 characters."),
+        ("search", {}, "search needs query: a text of 1 to 8,000 characters."),
+        ("search", {"query": "x", "library": ["fruit"]}, "library has to be a text of at most 64 characters."),
+        (
+            "search",
+            {"query": "x", "kind": "blah", "top_k": 0},
+            "kind has to be one of reference, tutorial, guide, example, changelog, message, other. "
+            "top_k has to be a whole number from 1 to 50.",
+        ),
+        (
+            "search",
+            {"query": "x", "lib\nrary": "fruit", "colour": 1},
+            "search knows no argument 'lib rary', 'colour'. It takes query, library, kind, top_k, max_tokens.",
+        ),
+        ("find_library", {"about": "x", "context": {}}, "find_library knows no argument 'context'."),
+        ("read_around", {"chunk_id": "0" * 32, "before": 21}, "before has to be a whole number from 0 to 20."),
+    ],
+)
+def test_wrong_arguments_are_named_with_what_is_allowed(
+    made: World, tool: str, arguments: dict[str, Any], why: str
+) -> None:
+    async def ask(client: Client) -> Any:
+        return await client.call_tool(tool, arguments)
+
+    answer = within(made, ask)
+    assert answer.is_error
+    assert said(answer).startswith(why)
+    assert "pydantic" not in said(answer)
+
+
+def test_the_tools_say_what_they_refuse(made: World) -> None:
+    async def ask(client: Client) -> Any:
+        return (await client.list_tools()).tools, await client.call_tool("search", {"query": "plums", "kind": ""})
+
+    tools, answer = within(made, ask)
+    assert all(tool.input_schema["additionalProperties"] is False for tool in tools)
+    kinds = next(tool for tool in tools if tool.name == "search").input_schema["properties"]["kind"]["anyOf"][0]
+    assert "tutorial" in kinds["enum"]
+    assert not answer.is_error
+
+
 def test_a_passage_is_read_with_its_source_and_corrected(made: World) -> None:
     async def ask(client: Client) -> Any:
         return await client.call_tool("read_around", {"chunk_id": chunk_id("fruit", "apples")})
