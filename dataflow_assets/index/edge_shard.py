@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dataflow_assets.errors import SearchIndexError
 from dataflow_assets.index.base import Candidate, Generation, Hit, IndexQuery, Point, Publication
 from dataflow_assets.index.fusion import rank
-from dataflow_assets.index.page_cache import small_files_kept
+from dataflow_assets.index.page_cache import bring_in, small_files_kept
 from dataflow_assets.index.pointers import sync
 from dataflow_assets.index.points import (
     BATCH,
@@ -125,6 +125,7 @@ class EdgeWriter:
         for path in self.folder.rglob("*"):
             sync(path)
         sync(self.folder)
+        bring_in(self.folder)
         return points
 
     def abandon(self) -> None:

@@ -25,14 +25,31 @@ SMALL_BYTES: Final = 2 << 20
 MADV_POPULATE_READ: Final = 22
 """Linux's advice that a range of memory is mapped at once, since 5.14; not named by Python's `mmap`."""
 
+WARM_BYTES: Final = 1 << 30
+"""Up to this size a new shard is brought into the cache as a whole."""
+
+
+def bring_in(folder: Path) -> None:
+    """Ask the kernel to read a new shard's files: what the engine rebuilt, it dropped, and the first questions would wait."""
+    files = list(_files(folder))
+    if sum(size for _, size in files) <= WARM_BYTES:
+        for path, _ in files:
+            with suppress(OSError, AttributeError):  # systems other than Linux cannot be asked
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+                finally:
+                    os.close(descriptor)
+
 
 @contextmanager
 def small_files_kept(folder: Path) -> Iterator[None]:
     """Keep the small files of a folder in the cache within the block: pages that somebody has mapped are not dropped."""
     with ExitStack() as stack:
-        for path in _small_files(folder):
-            with suppress(OSError, ValueError):
-                _map(path, stack)
+        for path, size in _files(folder):
+            if 0 < size <= SMALL_BYTES:
+                with suppress(OSError, ValueError):
+                    _map(path, stack)
         yield
 
 
@@ -56,13 +73,13 @@ def passing_name(folder: Path, place: Path) -> Iterator[Path]:
         name.unlink(missing_ok=True)
 
 
-def _small_files(folder: Path) -> Iterator[str]:
+def _files(folder: Path) -> Iterator[tuple[str, int]]:
+    """The files of a folder, and the bytes that they occupy."""
     for root, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(root, name)
             with suppress(OSError):
-                if 0 < os.stat(path).st_blocks * 512 <= SMALL_BYTES:
-                    yield path
+                yield path, os.stat(path).st_blocks * 512
 
 
 def _map(path: str, stack: ExitStack) -> None:
