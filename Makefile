@@ -23,7 +23,7 @@ demo: $(STAMP)  ## index the user guide, show what was made, and search it
 	@echo "Next: make dev opens the Dagster UI; docs/guide/ tells the rest."
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 fuzz: $(STAMP)  ## the property tests with other and more inputs each time; takes half an hour
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 -m hypothesis
