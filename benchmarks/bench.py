@@ -205,7 +205,7 @@ def parts(corpus: Path, folder: Path) -> dict[str, float]:
         connection = duckdb.connect(str(folder / "parts.duckdb"))
         for record, made in ((Chunk, chunks), (Embedding, rows)):
             batch = to_arrow(record, made)  # noqa: F841 - DuckDB finds it by its name
-            connection.execute(f"CREATE TABLE {record.TABLE} AS SELECT * FROM batch")  # type: ignore[attr-defined]
+            connection.execute(f"CREATE TABLE {record.TABLE} AS SELECT * FROM batch")
         connection.close()
     took["index"] = raw_index(chunks, vectors, folder / "raw-index")
     took["chunks"] = len(chunks)

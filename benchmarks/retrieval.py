@@ -25,7 +25,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def quality(folder: Path) -> dict[str, Any]:
 
 def _fetch(
     home: Path, texts: dict[str, str], queries: Sequence[str]
-) -> list[tuple[list[Candidate], dict[str, dict[str, Any]]]]:
+) -> list[tuple[list[Candidate], dict[str, Mapping[str, Any]]]]:
     embedder = WordLlamaEmbedder(DIMENSION)
     index, names = EdgeIndex(home), list(texts)
     with index.write(Generation("set", "first", DIMENSION)) as writer:
@@ -116,11 +116,11 @@ def _fetch(
         for query, vector in zip(queries, embedder.embed(queries), strict=True):
             candidates = reader.candidates(IndexQuery(query, vector, limit=FETCHED, prefetch=FETCHED))
             fetched.append((candidates, dict(reader.payloads([c.chunk_id for c in candidates]))))
-        return fetched  # type: ignore[return-value]
+        return fetched
 
 
 def _reranked(
-    query: str, candidates: Sequence[Candidate], payloads: dict[str, dict[str, Any]], factors: Factors | None
+    query: str, candidates: Sequence[Candidate], payloads: dict[str, Mapping[str, Any]], factors: Factors | None
 ) -> list[str]:
     return _names(_ordered(query, candidates, payloads, factors, RERANKED), payloads)
 
@@ -128,7 +128,7 @@ def _reranked(
 def _ordered(
     query: str,
     candidates: Sequence[Candidate],
-    payloads: dict[str, dict[str, Any]],
+    payloads: dict[str, Mapping[str, Any]],
     factors: Factors | None,
     limit: int,
 ) -> list[Candidate]:
@@ -144,7 +144,7 @@ def _ordered(
     return [ranked[n][0] for n in order]
 
 
-def _names(candidates: Sequence[Candidate], payloads: dict[str, dict[str, Any]]) -> list[str]:
+def _names(candidates: Sequence[Candidate], payloads: dict[str, Mapping[str, Any]]) -> list[str]:
     return [payloads[candidate.chunk_id]["document_id"] for candidate in candidates]
 
 

@@ -237,16 +237,15 @@ def _held(folder: Path) -> int:
 
 
 def _is_held(folder: Path) -> bool:
+    """Say whether somebody reads from a folder, or may do so: some file systems have no locks on folders."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
     except OSError:
-        return False
+        return True
     finally:
         os.close(descriptor)
     return False

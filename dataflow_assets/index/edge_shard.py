@@ -235,8 +235,9 @@ class EdgeReader:
             ]
         )
         for (name, _, _), found in zip(lacking, second, strict=True):
-            # Ids could be numbers too; here all are UUIDs.
-            scores[name].update((point.id.int, point.score) for point in found)  # type: ignore[union-attr]
+            for point in found:
+                there = point.id
+                scores[name][there.int] = point.score
         semantic, keyword = scores.get(DENSE, {}), scores.get(BM25, {})
         return [Candidate(there.hex, semantic.get(i), keyword.get(i, 0.0)) for i, there in named.items()]
 
@@ -246,7 +247,8 @@ class EdgeReader:
             return {}
         ids: list[Any] = [point_id(chunk_id) for chunk_id in chunk_ids]
         with _engine(f"read the index of {self.generation.partition}"):
-            return {record.id.hex: record.payload or {} for record in self._shard.retrieve(ids, True, False)}  # type: ignore[union-attr]
+            records: list[Any] = self._shard.retrieve(ids, True, False)  # whose ids could be numbers too
+        return {record.id.hex: record.payload or {} for record in records}
 
     def stretch(self, document_id: str, first: int, last: int) -> dict[int, Mapping[str, Any]]:
         """The payloads of a stretch of a document's chunks, by `chunk_index`."""

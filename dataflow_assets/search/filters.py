@@ -1,7 +1,7 @@
 """What results must have, because the caller said so.
 
-What belongs here: whether what the caller said can be asked, the keys that a search can be narrowed by, and who applies them. What the engine has an index for it filters
-itself; patterns are looked at in what was fetched, and more is fetched until there is enough.
+What belongs here: whether what the caller said can be asked, the keys that a search can be narrowed by, and who applies them. What
+the engine has an index for it filters itself; patterns are looked at in what was fetched, and more is fetched until there is enough.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -164,3 +166,24 @@ def test_names_that_pass_are_never_the_same_and_leave_nothing(tmp_path: Path) ->
             seen.add(name)
     assert len(seen) == 3
     assert [path.name for path in place.iterdir()] == ["other~left"]
+
+
+def test_where_folders_have_no_locks_a_writer_waits_as_if_somebody_read(
+    index: EdgeIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+
+    def no_folders(descriptor: int, operation: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(edge_index, "TURN_SECONDS", 0.05)
+    publish(index, 1, "red apples")
+    monkeypatch.setattr(fcntl, "flock", no_folders)
+    started = time.monotonic()
+    publish(index, 2, "green apples")
+    assert time.monotonic() - started >= 0.05
+    assert len(folders(tmp_path)) == 1
+    with index.read("docs") as reader:
+        assert reader.count() == 2
